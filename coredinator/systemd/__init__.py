@@ -1,0 +1,42 @@
+"""Everything that speaks D-Bus to systemd, behind a typed asyncio interface."""
+
+from coredinator.systemd.errors import (
+    AccessDenied,
+    NoSuchUnit,
+    SystemdError,
+    SystemdUnavailable,
+    UnitExists,
+)
+from coredinator.systemd.manager import Scope, SystemdManager
+from coredinator.systemd.types import (
+    Connected,
+    Disconnected,
+    Event,
+    Identity,
+    JobResult,
+    ListedUnit,
+    Reloaded,
+    UnitChanged,
+    UnitProperties,
+    UnitRemoved,
+)
+
+__all__ = [
+    "AccessDenied",
+    "Connected",
+    "Disconnected",
+    "Event",
+    "Identity",
+    "JobResult",
+    "ListedUnit",
+    "NoSuchUnit",
+    "Reloaded",
+    "Scope",
+    "SystemdError",
+    "SystemdManager",
+    "SystemdUnavailable",
+    "UnitChanged",
+    "UnitExists",
+    "UnitProperties",
+    "UnitRemoved",
+]

@@ -1,0 +1,341 @@
+"""systemd's Manager object as typed coroutines (org.freedesktop.systemd1(5))."""
+
+import asyncio
+import contextlib
+import logging
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import cast
+
+from gi.repository import Gio, GLib
+
+from coredinator.systemd.connection import BusConnection, Match
+from coredinator.systemd.errors import AlreadySubscribed, NoSuchUnit, SystemdError, SystemdUnavailable
+from coredinator.systemd.escape import object_path_to_unit, unit_to_object_path
+from coredinator.systemd.properties import to_variants
+from coredinator.systemd.types import (
+    FIELD_BY_DBUS_NAME,
+    Connected,
+    Disconnected,
+    Event,
+    Identity,
+    JobResult,
+    ListedUnit,
+    Reloaded,
+    UnitChanged,
+    UnitProperties,
+    UnitRemoved,
+)
+
+_log = logging.getLogger(__name__)
+
+_SYSTEMD = "org.freedesktop.systemd1"
+_PATH = "/org/freedesktop/systemd1"
+_MANAGER = "org.freedesktop.systemd1.Manager"
+_PROPERTIES = "org.freedesktop.DBus.Properties"
+_BUS = "org.freedesktop.DBus"
+_FINISHED_JOBS_KEPT = 1024
+
+
+class Scope(StrEnum):
+    """Which systemd: the one that runs the host, or the user's own."""
+
+    SYSTEM = "system"
+    USER = "user"
+
+
+class SystemdManager:
+    """One systemd, seen through its Manager object.
+
+    Calls wait up to `reconnect_grace` seconds for a systemd that is just restarting, then raise
+    SystemdUnavailable; each call is limited to `call_timeout` seconds. Listeners are called in the
+    event loop, in the order in which systemd sent its signals, and must not block.
+    """
+
+    def __init__(
+        self,
+        scope: Scope,
+        *,
+        unit_prefix: str,
+        call_timeout: float = 10.0,
+        reconnect_grace: float = 2.0,
+    ) -> None:
+        self.scope = scope
+        self._object_prefix = unit_to_object_path(unit_prefix)
+        self._call_timeout = call_timeout
+        self._reconnect_grace = reconnect_grace
+        self._version = 0
+        self._down_reason: str | None = "not connected yet"
+        self._listeners: list[Callable[[Event], None]] = []
+        self._available = asyncio.Event()
+        self._jobs: dict[str, asyncio.Future[JobResult]] = {}
+        # A job can end before the answer that names it has been handled.
+        self._finished: OrderedDict[str, JobResult] = OrderedDict()
+        self._introduction: asyncio.Task[None] | None = None
+        self._bus = BusConnection(
+            Gio.BusType.SYSTEM if scope is Scope.SYSTEM else Gio.BusType.SESSION,
+            self._matches(),
+            on_up=self._introduce,
+            on_down=self._lost,
+        )
+
+    @property
+    def version(self) -> int:
+        """The major version of systemd, 0 before the first connection."""
+        return self._version
+
+    @property
+    def down_reason(self) -> str | None:
+        """Why systemd cannot be reached, None while it can."""
+        return self._down_reason
+
+    def listen(self, listener: Callable[[Event], None]) -> None:
+        """Call `listener` with every event from now on."""
+        self._listeners.append(listener)
+
+    def open(self) -> None:
+        """Begin to connect; `Connected` tells when calls work."""
+        self._bus.start()
+
+    async def close(self) -> None:
+        """Close the connection. systemd drops the references that it held."""
+        if self._introduction is not None:
+            self._introduction.cancel()
+        await self._bus.close()
+
+    async def wait_available(self) -> None:
+        """Return when systemd can be called; raise SystemdUnavailable after the grace period."""
+        try:
+            async with asyncio.timeout(self._reconnect_grace):
+                await self._available.wait()
+        except TimeoutError:
+            raise SystemdUnavailable(f"systemd is out of reach: {self._down_reason}") from None
+
+    async def start_transient_unit(
+        self, unit: str, properties: Mapping[str, object], *, job_timeout: float
+    ) -> JobResult:
+        """Create and start a unit and wait for its job. Raises UnitExists if one is loaded."""
+        arguments = GLib.Variant(
+            "(ssa(sv)a(sa(sv)))", (unit, "fail", to_variants(properties), [])
+        )
+        return await self._run_job("StartTransientUnit", unit, arguments, job_timeout)
+
+    async def start_unit(self, unit: str, *, job_timeout: float) -> JobResult:
+        """Start a loaded unit and wait for its job."""
+        return await self._run_job("StartUnit", unit, _unit_and_mode(unit), job_timeout)
+
+    async def stop_unit(self, unit: str, *, job_timeout: float) -> JobResult:
+        """Stop a unit and wait for its job. Raises NoSuchUnit if it is not loaded."""
+        return await self._run_job("StopUnit", unit, _unit_and_mode(unit), job_timeout)
+
+    async def reset_failed(self, unit: str) -> None:
+        """Clear the failed state, the result and the restart counter; nothing if not loaded."""
+        await self._ignore_missing("ResetFailedUnit", unit)
+
+    async def ref(self, unit: str) -> None:
+        """Keep the unit loaded while this connection lives; nothing if it is not loaded."""
+        await self._ignore_missing("RefUnit", unit)
+
+    async def unref(self, unit: str) -> None:
+        """Give up the reference of this connection, if it has one."""
+        try:
+            await self._ignore_missing("UnrefUnit", unit)
+        except SystemdUnavailable:
+            raise
+        except SystemdError as error:
+            _log.debug("no reference to give up on %s: %s", unit, error)
+
+    async def list_units(self, *patterns: str) -> list[ListedUnit]:
+        """The loaded units whose names match one of the shell patterns."""
+        reply = await self._call(
+            "ListUnitsByPatterns", GLib.Variant("(asas)", ([], list(patterns))), "list of units"
+        )
+        rows = cast("list[tuple[str, str, str, str, str, str, str, int, str, str]]", reply.unpack()[0])
+        return [ListedUnit(row[0], row[2], row[3], row[4], row[7]) for row in rows]
+
+    async def unit_properties(self, unit: str) -> UnitProperties:
+        """All properties of a loaded unit. Asking for one that is not loaded makes systemd load it."""
+        reply = await self._call(
+            "GetAll", GLib.Variant("(s)", ("",)), unit, unit_to_object_path(unit), _PROPERTIES
+        )
+        return UnitProperties(unit).merge(_of_interest(reply.get_child_value(0)))
+
+    async def has_unit_file(self, unit: str) -> bool:
+        """Whether a unit file of that name is installed (transient ones do not count)."""
+        try:
+            reply = await self._call("GetUnitFileState", GLib.Variant("(s)", (unit,)), unit)
+        except NoSuchUnit:
+            return False
+        return cast("str", reply.unpack()[0]) not in {"", "transient"}
+
+    async def is_stopping(self) -> bool:
+        """Whether systemd is shutting down. True also when it no longer answers."""
+        try:
+            return await self._manager_property("SystemState") == "stopping"
+        except SystemdUnavailable:
+            return True
+
+    async def _run_job(
+        self, method: str, unit: str, arguments: GLib.Variant, job_timeout: float
+    ) -> JobResult:
+        reply = await self._call(method, arguments, unit)
+        job = cast("str", reply.unpack()[0])
+        if (result := self._finished.get(job)) is not None:
+            return result
+        waiter = self._jobs.setdefault(job, asyncio.get_running_loop().create_future())
+        try:
+            async with asyncio.timeout(job_timeout):
+                return await asyncio.shield(waiter)
+        except TimeoutError:
+            return JobResult.TIMEOUT
+        finally:
+            if not waiter.done():
+                self._jobs.pop(job, None)
+
+    async def _ignore_missing(self, method: str, unit: str) -> None:
+        try:
+            await self._call(method, GLib.Variant("(s)", (unit,)), unit)
+        except NoSuchUnit:
+            _log.debug("%s: %s is not loaded", method, unit)
+
+    async def _manager_property(self, name: str) -> object:
+        reply = await self._call(
+            "Get", GLib.Variant("(ss)", (_MANAGER, name)), name, _PATH, _PROPERTIES
+        )
+        return reply.unpack()[0]
+
+    async def _call(
+        self,
+        method: str,
+        arguments: GLib.Variant | None,
+        subject: str,
+        path: str = _PATH,
+        interface: str = _MANAGER,
+    ) -> GLib.Variant:
+        await self.wait_available()
+        return await self._call_now(method, arguments, subject, path, interface)
+
+    async def _call_now(
+        self,
+        method: str,
+        arguments: GLib.Variant | None,
+        subject: str,
+        path: str = _PATH,
+        interface: str = _MANAGER,
+    ) -> GLib.Variant:
+        return await self._bus.call(
+            _SYSTEMD, path, interface, method, arguments,
+            subject=subject, timeout=self._call_timeout,
+        )  # fmt: skip
+
+    def _introduce(self) -> None:
+        if self._introduction is not None:
+            self._introduction.cancel()
+        self._introduction = asyncio.get_running_loop().create_task(self._say_hello())
+
+    async def _say_hello(self) -> None:
+        """Ask for signals (systemd emits none without Subscribe) and learn who answers."""
+        try:
+            with contextlib.suppress(AlreadySubscribed):  # it can survive a daemon-reexec
+                await self._call_now("Subscribe", None, "Subscribe")
+            version = await self._hello_property("Version")
+            started = await self._hello_property("UserspaceTimestamp")
+        except SystemdError as error:
+            # Whoever takes the name next is announced by NameOwnerChanged.
+            self._lost(str(error))
+            return
+        digits = re.match(r"\d+", str(version))
+        self._version = int(digits[0]) if digits else 0
+        boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        self._down_reason = None
+        self._available.set()
+        self._emit(Connected(Identity(boot_id, cast("int", started))))
+
+    async def _hello_property(self, name: str) -> object:
+        arguments = GLib.Variant("(ss)", (_MANAGER, name))
+        return (await self._call_now("Get", arguments, name, _PATH, _PROPERTIES)).unpack()[0]
+
+    def _lost(self, reason: str) -> None:
+        was_available = self._available.is_set()
+        news = was_available or reason != self._down_reason
+        self._down_reason = reason
+        self._available.clear()
+        self._finished.clear()
+        for waiter in self._jobs.values():
+            if not waiter.done():
+                waiter.set_exception(SystemdUnavailable(f"systemd went away: {reason}"))
+        self._jobs.clear()
+        if news:
+            self._emit(Disconnected(reason))
+
+    def _emit(self, event: Event) -> None:
+        for listener in self._listeners:
+            listener(event)
+
+    def _matches(self) -> Sequence[Match]:
+        # Without an arg0 per interface the bus would wake us for timers, mounts and all the rest.
+        changed = [
+            Match(_SYSTEMD, _PROPERTIES, "PropertiesChanged", self._on_properties_changed, interface)
+            for interface in (f"{_SYSTEMD}.Unit", f"{_SYSTEMD}.Service")
+        ]
+        return [
+            *changed,
+            Match(_SYSTEMD, _MANAGER, "JobRemoved", self._on_job_removed),
+            Match(_SYSTEMD, _MANAGER, "UnitRemoved", self._on_unit_removed),
+            Match(_SYSTEMD, _MANAGER, "Reloading", self._on_reloading),
+            Match(_BUS, _BUS, "NameOwnerChanged", self._on_name_owner_changed, _SYSTEMD),
+        ]
+
+    # The handlers below run in the connection's thread and pass on what matters.
+
+    def _on_properties_changed(self, path: str, parameters: GLib.Variant) -> None:
+        if path.startswith(self._object_prefix):
+            properties = _of_interest(parameters.get_child_value(1))
+            if properties:
+                self._bus.to_loop(self._emit, UnitChanged(object_path_to_unit(path), properties))
+
+    def _on_job_removed(self, _path: str, parameters: GLib.Variant) -> None:
+        _id, job, _unit, result = cast("tuple[int, str, str, str]", parameters.unpack())
+        self._bus.to_loop(self._job_finished, job, JobResult(result))
+
+    def _on_unit_removed(self, _path: str, parameters: GLib.Variant) -> None:
+        unit, path = cast("tuple[str, str]", parameters.unpack())
+        if path.startswith(self._object_prefix):
+            self._bus.to_loop(self._emit, UnitRemoved(unit))
+
+    def _on_reloading(self, _path: str, parameters: GLib.Variant) -> None:
+        (active,) = cast("tuple[bool]", parameters.unpack())
+        if not active:
+            self._bus.to_loop(self._emit, Reloaded())
+
+    def _on_name_owner_changed(self, _path: str, parameters: GLib.Variant) -> None:
+        _name, _old, new = cast("tuple[str, str, str]", parameters.unpack())
+        if new:
+            self._bus.to_loop(self._introduce)
+        else:
+            self._bus.to_loop(self._lost, "systemd left the bus")
+
+    def _job_finished(self, job: str, result: JobResult) -> None:
+        waiter = self._jobs.pop(job, None)
+        if waiter is not None and not waiter.done():
+            waiter.set_result(result)
+        self._finished[job] = result
+        if len(self._finished) > _FINISHED_JOBS_KEPT:
+            self._finished.popitem(last=False)
+
+
+def _unit_and_mode(unit: str) -> GLib.Variant:
+    return GLib.Variant("(ss)", (unit, "replace"))
+
+
+def _of_interest(properties: GLib.Variant) -> dict[str, object]:
+    """Unpack only what UnitProperties has: a service has some 300 properties."""
+    found: dict[str, object] = {}
+    for name in FIELD_BY_DBUS_NAME:
+        value = properties.lookup_value(name, None)
+        if value is not None:
+            found[name] = value.unpack()
+    return found

@@ -1,0 +1,147 @@
+"""What systemd tells, as frozen dataclasses."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
+
+
+class JobResult(StrEnum):
+    """How a job ended (JobRemoved in org.freedesktop.systemd1(5))."""
+
+    DONE = "done"
+    CANCELED = "canceled"
+    TIMEOUT = "timeout"
+    FAILED = "failed"
+    DEPENDENCY = "dependency"
+    SKIPPED = "skipped"
+    OTHER = "other"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "JobResult":
+        return cls.OTHER  # newer versions of systemd add results
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which run of systemd this is: it changes with a reboot or with a new user manager.
+
+    A container has its host's boot id, and a host without a clock may start at the same time twice,
+    so both count. `daemon-reexec` keeps the start time.
+    """
+
+    boot_id: str
+    started_usec: int
+
+    def __str__(self) -> str:
+        return f"{self.boot_id}/{self.started_usec}"
+
+
+@dataclass(frozen=True, slots=True)
+class ListedUnit:
+    """One row of ListUnitsByPatterns."""
+
+    name: str
+    load_state: str
+    active_state: str
+    sub_state: str
+    job_id: int
+
+
+def _dbus(name: str) -> dict[str, str]:
+    return {"dbus": name}
+
+
+@dataclass(frozen=True, slots=True)
+class UnitProperties:
+    """The properties of a service unit that Coredinator reads; times in µs since the epoch."""
+
+    name: str
+    active_state: str = field(default="inactive", metadata=_dbus("ActiveState"))
+    sub_state: str = field(default="dead", metadata=_dbus("SubState"))
+    job: tuple[int, str] = field(default=(0, "/"), metadata=_dbus("Job"))
+    main_pid: int = field(default=0, metadata=_dbus("MainPID"))
+    result: str = field(default="success", metadata=_dbus("Result"))
+    exec_main_code: int = field(default=0, metadata=_dbus("ExecMainCode"))
+    exec_main_status: int = field(default=0, metadata=_dbus("ExecMainStatus"))
+    n_restarts: int = field(default=0, metadata=_dbus("NRestarts"))
+    state_change_usec: int = field(default=0, metadata=_dbus("StateChangeTimestamp"))
+    invocation_id: tuple[int, ...] = field(default=(), metadata=_dbus("InvocationID"))
+    control_group: str = field(default="", metadata=_dbus("ControlGroup"))
+    drop_in_paths: tuple[str, ...] = field(default=(), metadata=_dbus("DropInPaths"))
+    exec_start: tuple[tuple[object, ...], ...] = field(default=(), metadata=_dbus("ExecStart"))
+    log_extra_fields: tuple[tuple[int, ...], ...] = field(default=(), metadata=_dbus("LogExtraFields"))
+    status_text: str = field(default="", metadata=_dbus("StatusText"))
+
+    def merge(self, changed: Mapping[str, object]) -> "UnitProperties":
+        """A copy with the D-Bus properties in `changed`; names that are of no interest are ignored."""
+        return replace(
+            self,
+            **{FIELD_BY_DBUS_NAME[name]: _freeze(value) for name, value in changed.items() if name in FIELD_BY_DBUS_NAME},
+        )  # fmt: skip
+
+    @property
+    def at_rest(self) -> bool:
+        """No process and none to come: inactive or failed, and no job queued (a restart has one)."""
+        return self.active_state in {"inactive", "failed"} and self.job[0] == 0
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """The command line of ExecStart=, empty if there is none."""
+        if not self.exec_start:
+            return ()
+        argv = self.exec_start[0][1]
+        return tuple(str(word) for word in argv) if isinstance(argv, tuple) else ()
+
+    @property
+    def extra_fields(self) -> dict[str, str]:
+        """LogExtraFields= as a mapping."""
+        pairs = (bytes(raw).decode(errors="replace").partition("=") for raw in self.log_extra_fields)
+        return {name: value for name, _, value in pairs}
+
+
+FIELD_BY_DBUS_NAME: Mapping[str, str] = {
+    item.metadata["dbus"]: item.name for item in fields(UnitProperties) if "dbus" in item.metadata
+}
+
+
+def _freeze(value: object) -> object:
+    if isinstance(value, list | tuple):
+        return tuple(_freeze(item) for item in value)  # pyright: ignore[reportUnknownVariableType]  # D-Bus values are untyped
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """systemd can be reached, for the first time or again: everything known before may be stale."""
+
+    identity: Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """The bus or systemd went away; calls fail until `Connected`."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """`daemon-reload` ended: drop-ins may have changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitChanged:
+    """Properties of a unit changed, by their D-Bus names."""
+
+    unit: str
+    properties: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class UnitRemoved:
+    """systemd unloaded the unit."""
+
+    unit: str
+
+
+type Event = Connected | Disconnected | Reloaded | UnitChanged | UnitRemoved

@@ -1,0 +1,67 @@
+"""Where log lines go and how they look."""
+
+import logging
+import logging.handlers
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from coredinator.logs.journal import JournalHandler, runs_under_systemd
+
+FILE_SIZE = 10_000_000
+"""Bytes after which the log file is rotated."""
+FILE_BACKUPS = 5
+
+_SHARED: list[structlog.typing.Processor] = [
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.ExtraAdder(),
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """`level` is a name such as INFO; no `file` means no file."""
+
+    level: str
+    file: Path | None
+    console: bool
+
+
+def set_up_logging(settings: LogSettings) -> None:
+    """Send all logging of the process to the journal (under systemd), the console and the file.
+
+    Under systemd the console is the journal already, so it is left out there. Raises OSError if
+    the file cannot be opened.
+    """
+    handlers: list[logging.Handler] = []
+    if runs_under_systemd():
+        handlers.append(JournalHandler())
+    elif settings.console:
+        console = logging.StreamHandler(sys.stderr)
+        console.setFormatter(_formatter(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())))
+        handlers.append(console)
+    if settings.file is not None:
+        file = logging.handlers.RotatingFileHandler(
+            settings.file, maxBytes=FILE_SIZE, backupCount=FILE_BACKUPS, encoding="utf-8"
+        )
+        file.setFormatter(
+            _formatter(structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer())
+        )
+        handlers.append(file)
+    logging.basicConfig(level=settings.level.upper(), handlers=handlers or [logging.NullHandler()], force=True)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+    logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
+
+
+def _formatter(*renderers: structlog.typing.Processor) -> logging.Formatter:
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=_SHARED,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
+    )

@@ -1,0 +1,94 @@
+"""Finding the executable of a service under the base path, newest version first."""
+
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from coredinator.errors import ExecutableNotFound
+from coredinator.services import Kind
+
+_VERSION = r"(?:dev(?P<build>\d+)-)?v(?P<major>\d+)\.(?P<minor>\d+)\.(?P<patch>\d+)"
+_SIDE_FILES = (".asc", ".gz", ".json", ".log", ".md5", ".sha256", ".sha512", ".sig", ".txt", ".xz", ".zip")
+_PLATFORMS = {"linux": "linux", "win32": "windows", "darwin": "darwin"}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Version:
+    """A version; in its order a stable one beats every development build."""
+
+    stable: bool
+    major: int
+    minor: int
+    patch: int
+    build: int = 0
+
+    def __str__(self) -> str:
+        number = f"{self.major}.{self.minor}.{self.patch}"
+        return number if self.stable else f"dev{self.build}-v{number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Executable:
+    """A file that can be run; `version` is None where its name has none (demo programs)."""
+
+    path: Path
+    version: Version | None
+
+
+def parse_name(name: str, kind: Kind) -> Executable | None:
+    """Read a file's name as an executable of `kind`, None if it is not one.
+
+    Versioned kinds demand the whole format, so that side files such as `….sha256` never fit.
+    """
+    program = re.escape(kind.program)
+    platform = _PLATFORMS.get(sys.platform, sys.platform)
+    if match := re.fullmatch(rf"{platform}-{program}-{_VERSION}", name):
+        return Executable(Path(name), _version(match))
+    if kind.versioned or kind.program not in name or name.endswith(_SIDE_FILES):
+        return None
+    match = re.search(rf"-{_VERSION}$", name)
+    return Executable(Path(name), _version(match) if match else None)
+
+
+def choose(candidates: Iterable[Executable], pinned: str | None) -> Executable | None:
+    """The newest of the candidates, or the one whose version is `pinned` (`1.2.3` or `v1.2.3`)."""
+    wanted = pinned.removeprefix("v") if pinned else None
+    fitting = [item for item in candidates if wanted is None or str(item.version) == wanted]
+    lowest = Version(False, -1, 0, 0)
+    return max(fitting, key=lambda item: (item.version or lowest, str(item.path)), default=None)
+
+
+def find_executable(base_path: Path, kind: Kind, pinned: str | None = None) -> Executable:
+    """Search `base_path` at any depth.
+
+    Only regular files with a run bit count, and only if they lie inside the base path once links
+    are resolved. Raises ExecutableNotFound with what was looked for.
+    """
+    found = choose(_candidates(base_path, kind), pinned)
+    if found is None:
+        wanted = f"{kind.program} {pinned}" if pinned else kind.program
+        pattern = f"linux-{kind.program}-v*.*.*" if kind.versioned else f"*{kind.program}*"
+        raise ExecutableNotFound(
+            f"no executable {wanted} under {base_path}; put a runnable file named {pattern} there"
+        )
+    return found
+
+
+def _candidates(base_path: Path, kind: Kind) -> Iterator[Executable]:
+    root = base_path.resolve()
+    for folder, _, names in os.walk(base_path):
+        for name in names:
+            named = parse_name(name, kind)
+            path = Path(folder, name)
+            if named and path.is_file() and os.access(path, os.X_OK) and path.resolve().is_relative_to(root):
+                yield Executable(path, named.version)
+
+
+def _version(match: re.Match[str]) -> Version:
+    build = match["build"]
+    return Version(
+        build is None, int(match["major"]), int(match["minor"]), int(match["patch"]), int(build or 0)
+    )

@@ -1,0 +1,62 @@
+"""Ids of services and the names of their units, both ways."""
+
+from dataclasses import dataclass
+
+from coredinator.errors import InvalidId
+from coredinator.services import KINDS, Kind, KindName
+from coredinator.systemd.escape import UNIT_NAME_MAX, escape, unescape
+
+UNIT_PREFIX = "coredinator-"
+WORKLOAD_PATTERN = "coredinator-*@*.service"
+"""Every workload unit and none of Coredinator's own."""
+
+_KIND_BY_PREFIX = {kind.unit_prefix: kind for kind in KINDS.values()}
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which service: its kind, and the instance that stands after the `@` of its unit's name."""
+
+    kind: KindName
+    instance: str
+
+    @property
+    def service_id(self) -> str:
+        """The id in the API: `backwash-corerl`, `backwash-coreio`."""
+        return self.instance + self.spec.id_suffix
+
+    @property
+    def unit(self) -> str:
+        """The unit's name, escaped."""
+        return f"{self.spec.unit_prefix}@{escape(self.instance)}.service"
+
+    @property
+    def spec(self) -> Kind:
+        """The data of the service's kind."""
+        return KINDS[self.kind]
+
+
+def identify(kind: KindName, instance: str) -> Identity:
+    """The identity of a service. Raises InvalidId if `instance` cannot be part of a unit's name."""
+    if not instance:
+        raise InvalidId("the id is empty; give it at least one character")
+    if "/" in instance or not instance.isprintable():
+        raise InvalidId(f"id {instance!r} has a slash or a control character; use letters, digits, '-' and '_'")
+    identity = Identity(kind, instance)
+    if (length := len(identity.unit)) > UNIT_NAME_MAX:
+        raise InvalidId(
+            f"id {instance[:40]!r}… makes a unit name of {length} characters, systemd allows {UNIT_NAME_MAX}; shorten it"
+        )
+    return identity
+
+
+def parse_unit(unit: str) -> Identity | None:
+    """The service behind a unit's name, None if the unit is not a workload of ours."""
+    prefix, at, rest = unit.removesuffix(".service").partition("@")
+    kind = _KIND_BY_PREFIX.get(prefix)
+    if kind is None or not at or not rest or not unit.endswith(".service"):
+        return None
+    try:
+        return identify(kind.name, unescape(rest))
+    except (InvalidId, ValueError):
+        return None

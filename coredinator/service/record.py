@@ -1,0 +1,48 @@
+"""What is known of a service: what is wanted of it, and what was last observed."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from coredinator.service.identity import Identity
+from coredinator.service.state import NOT_LOADED, Intent, Observation, State
+
+
+class Pending(StrEnum):
+    """A start or stop that was asked for and has not been seen through yet."""
+
+    START = "start"
+    STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceRecord:
+    """A row of the mirror.
+
+    `pending` survives the manager: a start that was cut short is carried out at the next chance.
+    `error` says why the last start made no unit. `agent_id` is the agent for which it was started
+    first, `coreio_id` links an agent's CoreRL to its CoreIO.
+    """
+
+    identity: Identity
+    agent_id: str
+    config_path: str | None
+    intent: Intent
+    pending: Pending | None = None
+    executable: str | None = None
+    version: str | None = None
+    pinned_version: str | None = None
+    coreio_id: str | None = None
+    error: str | None = None
+    observed: Observation = NOT_LOADED
+
+    @property
+    def unit(self) -> str:
+        """The unit's name."""
+        return self.identity.unit
+
+    @property
+    def state(self) -> State:
+        """The observed state; a start that made no unit is a failure."""
+        if self.error is not None and self.intent is Intent.RUNNING and self.observed.state is State.STOPPED:
+            return State.FAILED
+        return self.observed.state

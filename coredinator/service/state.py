@@ -1,0 +1,82 @@
+"""States of a service, and how they follow from what systemd says."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from coredinator.systemd import UnitProperties
+
+
+class State(StrEnum):
+    """What is observed."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+class Intent(StrEnum):
+    """What the last start or stop asked for, whoever gave it."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+
+
+def state_of(active_state: str, sub_state: str) -> State:
+    """Map ActiveState and SubState of a unit; states that a newer systemd adds count as starting."""
+    if sub_state.startswith("auto-restart"):
+        return State.FAILED  # it died and waits for its next try
+    match active_state:
+        case "active" | "reloading" | "refreshing":
+            return State.RUNNING
+        case "deactivating":
+            return State.STOPPING
+        case "inactive":
+            return State.STOPPED
+        case "failed":
+            return State.FAILED
+        case _:
+            return State.STARTING
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What systemd last said of a unit, in the words of the API; the default is 'not loaded'."""
+
+    state: State = State.STOPPED
+    main_pid: int | None = None
+    since: datetime | None = None
+    restarts: int = 0
+    result: str | None = None
+    exit_status: int | None = None
+    control_group: str = ""
+    drop_ins: tuple[str, ...] = ()
+
+
+NOT_LOADED = Observation()
+
+
+def observe(unit: UnitProperties | None) -> Observation:
+    """Turn a unit's properties into an observation.
+
+    `exit_status` is the exit code or signal number of the last main process (ExecMainStatus), None
+    while it runs or if it never did.
+    """
+    if unit is None:
+        return NOT_LOADED
+    return Observation(
+        state=state_of(unit.active_state, unit.sub_state),
+        main_pid=unit.main_pid or None,
+        since=_time(unit.state_change_usec),
+        restarts=unit.n_restarts,
+        result=unit.result,
+        exit_status=unit.exec_main_status if unit.exec_main_code else None,
+        control_group=unit.control_group,
+        drop_ins=unit.drop_in_paths,
+    )
+
+
+def _time(usec: int) -> datetime | None:
+    return datetime.fromtimestamp(usec / 1_000_000, UTC) if usec else None

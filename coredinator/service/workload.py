@@ -1,0 +1,86 @@
+"""The properties of a workload's transient unit, and reading them back from a running one."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+from coredinator.service.executable import parse_name
+from coredinator.service.identity import Identity
+from coredinator.service.record import ServiceRecord
+from coredinator.service.state import Intent, observe
+from coredinator.systemd import UnitProperties
+
+SLICE = "coredinator.slice"
+BACKOFF_SINCE = 254
+"""The systemd that brought RestartSteps= and RestartMaxDelaySec= (systemd.service(5))."""
+
+_MS = 1_000
+_S = 1_000_000
+_STOP_TIMEOUT_USEC = 5 * _S
+
+
+def command_line(executable: str, identity: Identity, config_path: str | None) -> list[str]:
+    """The argument vector of a workload."""
+    if identity.spec.takes_config and config_path is not None:
+        return [executable, "--config-name", config_path]
+    return [executable]
+
+
+def workload_properties(record: ServiceRecord, *, systemd_version: int) -> dict[str, object]:
+    """Properties for StartTransientUnit. The record must have an executable."""
+    assert record.executable is not None
+    identity = record.identity
+    argv = command_line(record.executable, identity, record.config_path)
+    return {
+        "Description": identity.spec.description.format(id=identity.instance),
+        "Type": "exec",
+        # systemd expands $VARIABLES in arguments, and %-specifiers not here (systemd.service(5)).
+        "ExecStart": [(argv[0], [argument.replace("$", "$$") for argument in argv], False)],
+        "Slice": SLICE,
+        "Restart": "always",
+        "StartLimitIntervalUSec": 0,
+        "TimeoutStopUSec": _STOP_TIMEOUT_USEC,
+        "SyslogIdentifier": identity.service_id,
+        "LogExtraFields": [f"{name}={value}".encode() for name, value in _fields(record).items()],
+        "CPUAccounting": True,
+        "MemoryAccounting": True,
+        "TasksAccounting": True,
+        # At shutdown the manager stops first, so that it never takes the shutdown for an operator's stop.
+        "Before": ["coredinator.service"],
+        "AddRef": True,
+        **_restart_delays(systemd_version),
+    }
+
+
+def _restart_delays(systemd_version: int) -> dict[str, object]:
+    if systemd_version < BACKOFF_SINCE:
+        return {"RestartUSec": 500 * _MS}
+    return {"RestartUSec": 100 * _MS, "RestartSteps": 8, "RestartMaxDelayUSec": 30 * _S}
+
+
+def _fields(record: ServiceRecord) -> Mapping[str, str]:
+    fields = {"COREDINATOR_AGENT": record.agent_id, "COREDINATOR_SERVICE": record.identity.service_id}
+    if record.coreio_id is not None:
+        # Quoted because a daemon-reload splits the values at blanks (seen with systemd 252).
+        fields["COREDINATOR_COREIO"] = quote(record.coreio_id, safe="")
+    return fields
+
+
+def adopt(identity: Identity, unit: UnitProperties) -> ServiceRecord:
+    """The record of a unit that runs but is not in the mirror, out of what systemd has of it."""
+    argv = [argument.replace("$$", "$") for argument in unit.argv]
+    executable = argv[0] if argv else None
+    named = parse_name(Path(executable).name, identity.spec) if executable else None
+    config_path = argv[argv.index("--config-name") + 1] if "--config-name" in argv[:-1] else None
+    fields = unit.extra_fields
+    coreio_id = fields.get("COREDINATOR_COREIO")
+    return ServiceRecord(
+        identity=identity,
+        agent_id=fields.get("COREDINATOR_AGENT", identity.instance),
+        config_path=config_path,
+        intent=Intent.STOPPED if unit.at_rest else Intent.RUNNING,
+        executable=executable,
+        version=str(named.version) if named and named.version else None,
+        coreio_id=unquote(coreio_id) if coreio_id else None,
+        observed=observe(unit),
+    )

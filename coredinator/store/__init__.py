@@ -1,0 +1,5 @@
+"""The SQLite mirror: what is wanted, what was last observed, and how it came to that."""
+
+from coredinator.store.mirror import Mirror, Row
+
+__all__ = ["Mirror", "Row"]

@@ -1,0 +1,159 @@
+"""Agents: CoreIO and CoreRL, started in order, stopped, listed and judged as one."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from coredinator.agent.status import agent_state
+from coredinator.errors import ConfigError, UnknownService
+from coredinator.service.config_file import read_config
+from coredinator.service.identity import Identity, identify
+from coredinator.service.record import ServiceRecord
+from coredinator.service.registry import Registry
+from coredinator.service.rows import Transition
+from coredinator.service.state import Intent, State
+from coredinator.service.supervisor import Supervisor
+from coredinator.services import KindName
+
+PLANT_KINDS = (KindName.UASERVER, KindName.TEP)
+"""The kinds that only demo agents have."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentStatus:
+    """An agent and its services by role; a service that is not known has no record."""
+
+    id: str
+    state: State
+    intent: Intent
+    config_path: str | None
+    services: Mapping[str, ServiceRecord]
+
+
+class Agents:
+    """Operations on agents and on their CoreIO services.
+
+    `ensure_event_bus` is awaited before the first service of a start.
+    """
+
+    def __init__(
+        self, supervisor: Supervisor, registry: Registry, ensure_event_bus: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._supervisor = supervisor
+        self._registry = registry
+        self._ensure_event_bus = ensure_event_bus
+
+    async def start(self, config_path: str, coreio_id: str | None, version: str | None) -> str:
+        """Start CoreIO unless it runs, then CoreRL; return the agent's id.
+
+        Raises ConfigError, InvalidId, UnitConflict, SystemdUnavailable, StoreError.
+        """
+        path, _ = await load_config(config_path)
+        agent = identify(KindName.CORERL, path.stem)
+        coreio = identify(KindName.COREIO, f"{path.stem}-coreio" if coreio_id is None else coreio_id)
+        await self.start_bundle(agent, coreio, path, version=version)
+        return agent.instance
+
+    async def start_bundle(
+        self, agent: Identity, coreio: Identity, path: Path, *, version: str | None = None, plant: bool = False
+    ) -> None:
+        """Start what belongs to an agent, in order; with `plant` the demo plant first."""
+        self._refuse_other_config(agent, path)
+        await self._ensure_event_bus()
+        if plant:
+            for kind in PLANT_KINDS:
+                await self._supervisor.start(wanted(identify(kind, agent.instance), agent.instance, path))
+        await self._supervisor.start(wanted(coreio, agent.instance, path), any_config=True)
+        await self._supervisor.start(
+            wanted(agent, agent.instance, path, coreio_id=coreio.instance, version=version)
+        )
+
+    async def stop(self, agent_id: str) -> None:
+        """Stop CoreRL; CoreIO goes on. Stopping what is stopped or unknown is no error."""
+        if (record := self._agent(agent_id)) is not None:
+            await self._supervisor.stop(record.identity)
+
+    def status(self, agent_id: str) -> AgentStatus:
+        """The status out of the mirror; an unknown agent is a stopped one without services."""
+        record = self._agent(agent_id)
+        if record is None:
+            return AgentStatus(agent_id, State.STOPPED, Intent.STOPPED, None, {})
+        services = self.services_of(record)
+        state = agent_state(record.intent, (service.state for service in services.values()))
+        return AgentStatus(agent_id, state, record.intent, record.config_path, services)
+
+    def ids(self) -> list[str]:
+        """The ids of all agents, stopped ones included."""
+        return [record.identity.instance for record in self._registry.of_kind(KindName.CORERL)]
+
+    async def history(self, agent_id: str, limit: int) -> list[Transition]:
+        """The last changes of an agent's services, newest first. Raises StoreError."""
+        services = self.status(agent_id).services.values()
+        lists = await asyncio.gather(*(self._registry.history(service.unit, limit) for service in services))
+        return sorted((line for lines in lists for line in lines), key=lambda line: line.at, reverse=True)[:limit]
+
+    async def start_coreio(self, config_path: str, coreio_id: str | None) -> tuple[ServiceRecord, bool]:
+        """Start a CoreIO by itself; the second value says whether it ran already."""
+        path, _ = await load_config(config_path)
+        identity = identify(KindName.COREIO, f"{path.stem}-coreio" if coreio_id is None else coreio_id)
+        before = self._registry.get(identity.unit)
+        await self._ensure_event_bus()
+        await self._supervisor.start(wanted(identity, path.stem, path))
+        return self.coreio(identity.instance), before is not None and before.state is State.RUNNING
+
+    async def stop_coreio(self, coreio_id: str) -> None:
+        """Stop a CoreIO and forget it. Raises UnknownService."""
+        await self._supervisor.forget(self.coreio(coreio_id).identity)
+
+    def coreio(self, coreio_id: str) -> ServiceRecord:
+        """The record of a CoreIO. Raises UnknownService."""
+        record = self._registry.get(Identity(KindName.COREIO, coreio_id).unit)
+        if record is None:
+            raise UnknownService(f"no CoreIO service {coreio_id!r}; GET /api/coreio/ lists them")
+        return record
+
+    def coreios(self) -> list[ServiceRecord]:
+        """All CoreIO services."""
+        return self._registry.of_kind(KindName.COREIO)
+
+    def services_of(self, agent: ServiceRecord) -> dict[str, ServiceRecord]:
+        """An agent's services by role; a CoreIO that was stopped and forgotten shows as stopped."""
+        name = agent.identity.instance
+        services = {KindName.CORERL.value: agent}
+        if agent.coreio_id is not None:
+            coreio = Identity(KindName.COREIO, agent.coreio_id)
+            services[KindName.COREIO.value] = self._registry.get(coreio.unit) or ServiceRecord(
+                coreio, name, agent.config_path, Intent.STOPPED
+            )
+        for kind in PLANT_KINDS:
+            if (record := self._registry.get(Identity(kind, name).unit)) is not None:
+                services[kind.value] = record
+        return services
+
+    def _agent(self, agent_id: str) -> ServiceRecord | None:
+        return self._registry.get(Identity(KindName.CORERL, agent_id).unit)
+
+    def _refuse_other_config(self, agent: Identity, path: Path) -> None:
+        """Refuse before CoreIO is started for an agent that cannot be."""
+        record = self._registry.get(agent.unit)
+        if record is not None:
+            self._supervisor.refuse_other_config(record, str(path))
+
+
+def wanted(
+    identity: Identity, agent_id: str, path: Path, *, coreio_id: str | None = None, version: str | None = None
+) -> ServiceRecord:
+    """A service as a start asks for it."""
+    return ServiceRecord(
+        identity, agent_id, str(path), Intent.RUNNING, coreio_id=coreio_id, pinned_version=version
+    )
+
+
+async def load_config(config_path: str) -> tuple[Path, Mapping[str, Any]]:
+    """Read a config named by a request. Raises ConfigError."""
+    path = Path(config_path)
+    if not path.is_absolute():
+        raise ConfigError(f"config path {config_path!r} is not absolute; give the whole path, beginning with /")
+    return path, await asyncio.to_thread(read_config, path)

@@ -1,0 +1,33 @@
+"""The ports that an agent's config names. Its keys belong to CoreRL and CoreIO and are only read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Ports of the URLs in a config, None where it has none."""
+
+    coreio: int | None = None
+    corerl: int | None = None
+
+
+def ports_of(config: Mapping[str, Any]) -> Ports:
+    """Read the ports of `coreio.coreio_origin` and `event_bus.cli_connection`."""
+    return Ports(
+        coreio=_port(config, "coreio", "coreio_origin"),
+        corerl=_port(config, "event_bus", "cli_connection"),
+    )
+
+
+def _port(config: Mapping[str, Any], section: str, key: str) -> int | None:
+    values = config.get(section)
+    if not isinstance(values, dict):
+        return None
+    url = cast("dict[str, object]", values).get(key)
+    try:
+        return urlsplit(url).port if isinstance(url, str) else None
+    except ValueError:
+        return None

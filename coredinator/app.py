@@ -1,0 +1,161 @@
+"""The application: its routes, its life, and the command line."""
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__" and not __package__:
+    # Run as a script, Python looks for modules in this folder first, where ours hide systemd-python.
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Sequence
+
+import uvicorn
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+from systemd import daemon
+
+from coredinator import __version__
+from coredinator.errors import CoredinatorError, SettingsError, StoreError
+from coredinator.logs import MessageId, set_up_logging
+from coredinator.runtime import Runtime, lock_state_dir
+from coredinator.settings import Settings, parse_settings
+from coredinator.store import Mirror
+from coredinator.web import agents, coreio, demo, health
+from coredinator.web.errors import install_error_handlers
+from coredinator.web.middleware import BodyLimit, OriginGuard, VersionHeader
+
+_log = logging.getLogger("coredinator")
+
+_GRACE = 3
+"""Seconds that open requests get at shutdown."""
+_ARGUMENTS = "COREDINATOR_ARGUMENTS"
+
+
+class Server(uvicorn.Server):
+    """uvicorn that tells systemd when it serves, and that it is alive."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to serve, then say so."""
+        await super().startup(sockets)
+        if self.started:
+            _log.info("coredinator %s serves its API", __version__, extra={"message_id": MessageId.MANAGER_READY})
+            daemon.notify("READY=1")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say that the end is near, then end."""
+        daemon.notify("STOPPING=1")
+        await super().shutdown(sockets)
+
+
+def create_app(settings: Settings, mirror: Mirror) -> FastAPI:
+    """The application on an open mirror."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        runtime = Runtime(settings, mirror)
+        app.state.runtime = runtime
+        watchdog = asyncio.create_task(_feed_watchdog())
+        try:
+            await runtime.start()
+            yield
+        finally:
+            watchdog.cancel()
+            await runtime.stop()
+
+    app = FastAPI(
+        title="Coredinator",
+        version=__version__,
+        description="Supervises reinforcement-learning agents as systemd units.",
+        lifespan=lifespan,
+    )
+    # Before the agents' own: {agent_id} would match "demo".
+    app.include_router(demo.router, prefix="/api/agents/demo/tep")
+    app.include_router(demo.router, prefix="/api/agents/demos/tep", deprecated=True)
+    app.include_router(agents.router)
+    app.include_router(coreio.router, prefix="/api/coreio")
+    app.include_router(coreio.router, prefix="/api/io", deprecated=True)
+    app.include_router(health.router)
+    install_error_handlers(app)
+    # The last one added is the outermost.
+    app.add_middleware(BodyLimit)
+    app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origin, allow_methods=["*"], allow_headers=["*"])
+    app.add_middleware(OriginGuard, allowed=settings.cors_origin)
+    app.add_middleware(VersionHeader)
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line. Ends with one line and a non-zero code if the manager cannot run."""
+    try:
+        settings = parse_settings(arguments)
+        if settings.reload:
+            _serve_reloading(settings, sys.argv[1:] if arguments is None else arguments)
+            return
+        set_up_logging(settings.logging)
+        with lock_state_dir(settings.state_dir), _listen(settings.host, settings.port) as listener:
+            mirror = Mirror.open(settings.state_dir / "coredinator.db")
+            config = uvicorn.Config(
+                create_app(settings, mirror),
+                log_config=None, access_log=False, server_header=False, lifespan="on",
+                timeout_graceful_shutdown=_GRACE,
+            )  # fmt: skip
+            Server(config).run(sockets=[listener])
+    except SettingsError as error:
+        _die(str(error), os.EX_CONFIG)
+    except StoreError as error:
+        _die(str(error), os.EX_TEMPFAIL)
+    except CoredinatorError as error:
+        _die(str(error), os.EX_UNAVAILABLE)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def create_reloaded_app() -> FastAPI:
+    """The application for uvicorn's reloader, which starts it anew in a child process each time."""
+    settings = parse_settings(os.environ[_ARGUMENTS].split("\0"))
+    set_up_logging(settings.logging)
+    lock = lock_state_dir(settings.state_dir)
+    app = create_app(settings, Mirror.open(settings.state_dir / "coredinator.db"))
+    app.state.lock = lock
+    return app
+
+
+def _serve_reloading(settings: Settings, arguments: Sequence[str]) -> None:
+    os.environ[_ARGUMENTS] = "\0".join(arguments)
+    uvicorn.run(
+        "coredinator.app:create_reloaded_app", factory=True, reload=True,
+        reload_dirs=[str(Path(__file__).parent)], host=settings.host, port=settings.port,
+    )  # fmt: skip
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Bind and listen at once, so that of two managers the second fails here."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family, backlog=2048)
+    except OSError as error:
+        raise CoredinatorError(
+            f"cannot serve on {host} port {port}: {error.strerror}; end what uses it, or give another --host or --port"
+        ) from error
+
+
+async def _feed_watchdog() -> None:
+    """Ping systemd's watchdog at half its interval (sd_watchdog_enabled(3)); nothing without one."""
+    interval = int(os.environ.get("WATCHDOG_USEC", "0")) / 2_000_000
+    while interval:
+        daemon.notify("WATCHDOG=1")
+        await asyncio.sleep(interval)
+
+
+def _die(message: str, code: int) -> None:
+    print(f"coredinator: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

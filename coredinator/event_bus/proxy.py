@@ -1,0 +1,181 @@
+"""The proxy: XSUB for publishers, XPUB for subscribers, `zmq.proxy` between them.
+
+Messages never touch Python. The proxy runs in a thread; the main thread tells systemd that the bus
+is ready and, as long as it really forwards, that it is alive.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import threading
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import zmq
+from systemd import daemon
+
+from coredinator.errors import ConfigError, SettingsError
+from coredinator.event_bus.addresses import BusAddresses
+from coredinator.service.config_file import read_config
+
+_ENDING = {signal.SIGTERM, signal.SIGINT}
+_PROBE_PUBLISHERS = "inproc://probe-publishers"
+_PROBE_SUBSCRIBERS = "inproc://probe-subscribers"
+_KEYS = {"event-bus-host": "host", "event-bus-pub-port": "pub_port", "event-bus-sub-port": "sub_port"}
+_DEFAULTS: dict[str, object] = {"host": "*", "pub_port": 5559, "sub_port": 5560}
+
+
+class PortUnavailable(Exception):
+    """An address of the bus cannot be bound."""
+
+
+class Proxy:
+    """The two sockets and the thread between them. Raises PortUnavailable if a port is taken."""
+
+    def __init__(self, addresses: BusAddresses) -> None:
+        self._context = zmq.Context()
+        self._front = self._bind(zmq.XSUB, addresses.xsub_addr, addresses.pub_port, _PROBE_PUBLISHERS)
+        self._back = self._bind(zmq.XPUB, addresses.xpub_addr, addresses.sub_port, _PROBE_SUBSCRIBERS)
+        self._thread = threading.Thread(target=self._run, name="proxy", daemon=True)
+
+    def start(self) -> "Probe":
+        """Forward from now on; the answer is a probe that tells whether it does."""
+        probe = Probe(self._context)
+        self._thread.start()
+        return probe
+
+    def _bind(self, kind: int, address: str, port: int, probe: str) -> zmq.Socket[bytes]:
+        bound = self._context.socket(kind)
+        bound.setsockopt(zmq.LINGER, 0)
+        bound.setsockopt(zmq.IPV6, 1 if "[" in address else 0)
+        try:
+            bound.bind(address)
+        except zmq.ZMQError as error:
+            raise PortUnavailable(
+                f"cannot bind {address}: {error.strerror}; end what uses port {port}, or set another one"
+            ) from error
+        bound.bind(probe)
+        return bound
+
+    def close(self) -> None:
+        """End the thread; messages on their way are dropped."""
+        self._context.term()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            zmq.proxy(self._front, self._back)
+        except zmq.ContextTerminated:
+            self._front.close()
+            self._back.close()
+
+
+class Probe:
+    """Asks the proxy for a sign of life that no client of the bus ever sees.
+
+    Subscriptions travel from XPUB through the proxy to XSUB and on to every publisher: the probe
+    subscribes to a topic that nobody uses and waits for that subscription at its publishing end.
+    """
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]]) -> None:
+        self._subscriber = context.socket(zmq.SUB)
+        self._subscriber.connect(_PROBE_SUBSCRIBERS)
+        self._publisher = context.socket(zmq.XPUB)
+        self._publisher.connect(_PROBE_PUBLISHERS)
+
+    def forwards(self, timeout: float) -> bool:
+        """Whether a subscription comes through within `timeout` seconds."""
+        topic = b"coredinator.probe." + uuid.uuid4().hex.encode()
+        self._subscriber.subscribe(topic)
+        try:
+            while self._publisher.poll(int(timeout * 1000)):
+                if self._publisher.recv()[1:] == topic:
+                    return True
+            return False
+        finally:
+            self._subscriber.unsubscribe(topic)
+
+    def close(self) -> None:
+        """Close the probe's sockets."""
+        self._subscriber.close(linger=0)
+        self._publisher.close(linger=0)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line of the event bus; ends with one line and a non-zero code if it cannot run."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        addresses = parse_addresses(arguments)
+        proxy = Proxy(addresses)
+    except SettingsError as error:
+        _die(str(error), os.EX_CONFIG)
+    except PortUnavailable as error:
+        _die(str(error), os.EX_UNAVAILABLE)
+    else:
+        probe = proxy.start()
+        daemon.notify(f"READY=1\nSTATUS=Forwarding from {addresses.xsub_addr} to {addresses.xpub_addr}")
+        _watch(probe)
+        daemon.notify("STOPPING=1")
+        probe.close()
+        proxy.close()
+
+
+def parse_addresses(arguments: Sequence[str] | None) -> BusAddresses:
+    """Read the flags, and the manager's settings file if one is given; flags win.
+
+    Other keys of the file are the manager's. Raises SettingsError.
+    """
+    flags = vars(_parser().parse_args(arguments))
+    values = dict(_DEFAULTS)
+    if (file := flags.pop("config", None)) is not None:
+        try:
+            settings = read_config(file)
+        except ConfigError as error:
+            raise SettingsError(str(error)) from error
+        spelled = {str(key).replace("_", "-"): value for key, value in settings.items()}
+        values |= {name: spelled[key] for key, name in _KEYS.items() if key in spelled}
+    values |= flags
+    host, pub_port, sub_port = values["host"], values["pub_port"], values["sub_port"]
+    if not isinstance(host, str) or not host:
+        raise SettingsError(f"event bus host {host!r} is not an address; use *, a name or an IP address")
+    for port in (pub_port, sub_port):
+        if not isinstance(port, int) or not 1 <= port <= 65535:
+            raise SettingsError(f"event bus port {port!r} is not a port; use a number from 1 to 65535")
+    if pub_port == sub_port:
+        raise SettingsError(f"publishers and subscribers cannot share port {pub_port}; give each one of its own")
+    return BusAddresses(host, cast("int", pub_port), cast("int", sub_port))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="coredinator-eventbus",
+        description="Forwards messages between the publishers and subscribers of Coredinator's event bus.",
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="coredinator's settings file; flags win")
+    parser.add_argument("--host", metavar="ADDRESS", help="address to bind (default *, all interfaces)")
+    parser.add_argument("--pub-port", type=int, metavar="PORT", help="port for publishers (default 5559)")
+    parser.add_argument("--sub-port", type=int, metavar="PORT", help="port for subscribers (default 5560)")
+    return parser
+
+
+def _watch(probe: Probe) -> None:
+    """Feed systemd's watchdog while the proxy forwards; return when the process is to end."""
+    interval = int(os.environ.get("WATCHDOG_USEC", "0")) / 2_000_000
+    if not interval:
+        signal.sigwait(_ENDING)
+        return
+    while signal.sigtimedwait(_ENDING, interval) is None:
+        if probe.forwards(interval / 2):
+            daemon.notify("WATCHDOG=1")
+
+
+def _die(message: str, code: int) -> None:
+    # systemd keeps the status text until the next start: there the manager finds the reason.
+    daemon.notify(f"STATUS={message}")
+    print(f"coredinator-eventbus: {message}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,188 @@
+"""Everything that runs in the manager, put together, and the loop that keeps it true to systemd."""
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+from collections.abc import Awaitable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import IO
+
+from coredinator.agent.agents import Agents
+from coredinator.agent.demo import TepDemo
+from coredinator.errors import StoreError
+from coredinator.event_bus.addresses import BusAddresses
+from coredinator.event_bus.companion import EventBusUnit
+from coredinator.event_bus.publisher import Publisher
+from coredinator.logs import MessageId
+from coredinator.service.identity import UNIT_PREFIX
+from coredinator.service.registry import Registry
+from coredinator.service.state import State
+from coredinator.service.supervisor import Supervisor
+from coredinator.settings import Settings
+from coredinator.store import Mirror
+from coredinator.systemd import (
+    Connected,
+    Disconnected,
+    Event,
+    Identity,
+    Reloaded,
+    SystemdError,
+    SystemdManager,
+    UnitChanged,
+    UnitRemoved,
+)
+
+_log = logging.getLogger(__name__)
+
+_TICK = 10.0
+_RETRY = 1.0
+_READY_WITHIN = 10.0
+_RESUME = "resume"
+"""A file of this name in the state folder makes the next start behave like one after a reboot."""
+
+
+def lock_state_dir(state_dir: Path) -> IO[str]:
+    """Create the state folder and lock it for this process; the lock goes with the returned file.
+
+    Raises StoreError if another manager holds it or the folder cannot be used.
+    """
+    path = state_dir / "lock"
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
+        file = path.open("a+")
+    except OSError as error:
+        raise StoreError(f"state folder {state_dir} cannot be used: {error.strerror}; check its path and owner") from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.seek(0)
+        holder = file.read().strip() or "unknown"
+        file.close()
+        raise StoreError(
+            f"state folder {state_dir} is in use by another coredinator (PID {holder}); stop it or give another --state-dir"
+        ) from None
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file
+
+
+class Runtime:
+    """The manager's parts. To be made inside the event loop, then started and stopped once."""
+
+    def __init__(self, settings: Settings, mirror: Mirror) -> None:
+        self.settings = settings
+        self.addresses = BusAddresses(
+            settings.event_bus_host, settings.event_bus_pub_port, settings.event_bus_sub_port
+        )
+        self.mirror = mirror
+        self.systemd = SystemdManager(settings.scope, unit_prefix=UNIT_PREFIX)
+        self._publisher = Publisher(self.addresses.publisher_endpoint)
+        self.registry = Registry(mirror, self._publisher)
+        self._supervisor = Supervisor(self.systemd, self.registry, settings.base_path)
+        self.event_bus = EventBusUnit(self.systemd, self.addresses)
+        self.agents = Agents(self._supervisor, self.registry, self.event_bus.ensure)
+        self.demo = TepDemo(self.agents, self._supervisor, self.registry)
+        self._tick = min(_TICK, settings.stable_period / 2)
+        self._stable_period = timedelta(seconds=settings.stable_period)
+        self._stale = asyncio.Event()
+        self._adopted = asyncio.Event()
+        self._identity: Identity | None = None
+        self._loop: asyncio.Task[None] | None = None
+        self.systemd.listen(self._handle)
+
+    async def start(self) -> None:
+        """Load the mirror, connect, and adopt what runs; starts that are due go on in the background.
+
+        A systemd out of reach does not keep the API from being served.
+        """
+        self.registry.load()
+        self.systemd.open()
+        self._loop = asyncio.create_task(self._follow())
+        try:
+            async with asyncio.timeout(_READY_WITHIN):
+                await self._adopted.wait()
+        except TimeoutError:
+            _log.warning("systemd is out of reach: %s; the API is served meanwhile", self.systemd.down_reason)
+
+    async def stop(self) -> None:
+        """Let go of everything. Workloads and the event bus run on."""
+        if self._loop is not None:
+            self._loop.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._loop
+        await self._supervisor.close()
+        await self.systemd.close()
+        self._publisher.close()
+        await self.mirror.close()
+
+    def _handle(self, event: Event) -> None:
+        match event:
+            case UnitChanged() | UnitRemoved():
+                self._supervisor.handle(event)
+            case Connected(identity):
+                self._identity = identity
+                _log.info(
+                    "connected to the %s systemd, version %d", self.systemd.scope, self.systemd.version,
+                    extra={"message_id": MessageId.SYSTEMD_FOUND},
+                )  # fmt: skip
+                self._stale.set()
+            case Reloaded():
+                self._stale.set()
+            case Disconnected(reason):
+                _log.warning("systemd is out of reach: %s", reason, extra={"message_id": MessageId.SYSTEMD_LOST})
+
+    async def _follow(self) -> None:
+        """Synchronise after each connection and reload, look after the rest on a slow timer."""
+        while True:
+            try:
+                async with asyncio.timeout(self._tick):
+                    await self._stale.wait()
+            except TimeoutError:
+                await self._quietly(self._look_after())
+                continue
+            self._stale.clear()
+            if not await self._quietly(self._synchronise()) and self.systemd.down_reason is None:
+                await asyncio.sleep(_RETRY)
+                self._stale.set()
+
+    async def _quietly(self, work: Awaitable[None]) -> bool:
+        try:
+            await work
+        except (SystemdError, StoreError) as error:
+            if self.systemd.down_reason is None:
+                _log.warning("%s; will be tried again", error)
+            return False
+        return True
+
+    async def _synchronise(self) -> None:
+        assert self._identity is not None
+        marker = self.settings.state_dir / _RESUME
+        known = self.registry.meta("systemd")
+        resumed = marker.exists()
+        await self._supervisor.take_stock(
+            str(self._identity), fresh=resumed or known != str(self._identity)
+        )
+        if resumed:
+            marker.unlink(missing_ok=True)
+        self._adopted.set()
+        await self.event_bus.ensure()
+        await self._supervisor.carry_out()
+
+    async def _look_after(self) -> None:
+        await self.systemd.wait_available()
+        await self._supervisor.resynchronise()
+        await self.event_bus.refresh()
+        stable_since = datetime.now(UTC) - self._stable_period
+        for record in self.registry.all():
+            observed = record.observed
+            if (
+                observed.state is State.RUNNING
+                and observed.restarts
+                and observed.since is not None
+                and observed.since < stable_since
+            ):
+                await self._supervisor.reset_backoff(record)

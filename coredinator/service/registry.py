@@ -1,0 +1,170 @@
+"""The records of all services in memory, each change written, published and logged."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from coredinator.errors import CoredinatorError
+from coredinator.event_bus.publisher import EventSink
+from coredinator.logs import MessageId
+from coredinator.service.identity import Identity
+from coredinator.service.record import ServiceRecord
+from coredinator.service.rows import Transition, record_from_row, record_to_row, transition_from_row, transition_to_row
+from coredinator.service.state import Observation, State
+from coredinator.services import KindName
+from coredinator.store import Mirror
+
+_log = logging.getLogger(__name__)
+
+_VERBS = {
+    State.STARTING: ("starting", MessageId.SERVICE_STARTING),
+    State.RUNNING: ("started", MessageId.SERVICE_STARTED),
+    State.STOPPING: ("stopping", MessageId.SERVICE_STOPPING),
+    State.STOPPED: ("stopped", MessageId.SERVICE_STOPPED),
+    State.FAILED: ("failed", MessageId.SERVICE_FAILED),
+}
+
+
+class Registry:
+    """All records by unit. Reads are answered from memory, which the mirror follows."""
+
+    def __init__(self, mirror: Mirror, events: EventSink) -> None:
+        self._mirror = mirror
+        self._events = events
+        self._records: dict[str, ServiceRecord] = {}
+        self._meta: dict[str, str] = {}
+
+    def load(self) -> None:
+        """Read what the mirror holds; a row that makes no sense is left out, and said."""
+        rows, self._meta = self._mirror.load()
+        for row in rows:
+            try:
+                record = record_from_row(row)
+            except (CoredinatorError, ValueError) as error:
+                _log.error("left out the record of unit %s: %s", row["unit"], error)
+            else:
+                self._records[record.unit] = record
+
+    def get(self, unit: str) -> ServiceRecord | None:
+        """The record of a unit."""
+        return self._records.get(unit)
+
+    def of_kind(self, kind: KindName) -> list[ServiceRecord]:
+        """All records of a kind, in the order of their ids."""
+        found = [record for record in self._records.values() if record.identity.kind is kind]
+        return sorted(found, key=lambda record: record.identity.instance)
+
+    def all(self) -> list[ServiceRecord]:
+        """All records."""
+        return list(self._records.values())
+
+    def meta(self, key: str) -> str | None:
+        """A value kept beside the records."""
+        return self._meta.get(key)
+
+    def update(self, record: ServiceRecord, cause: str) -> None:
+        """Take over a record that changed; `cause` says why, should its state be another one now."""
+        previous = self._records.get(record.unit)
+        if previous == record:
+            return
+        self._records[record.unit] = record
+        self._mirror.put(record_to_row(record))
+        previous_state = previous.state if previous else State.STOPPED
+        if record.state is not previous_state:
+            self._announce(record, previous_state, cause)
+
+    def observe(self, unit: str, observed: Observation, cause: str) -> None:
+        """Take over what systemd says of a known unit."""
+        if (record := self._records.get(unit)) is not None:
+            self.update(replace(record, observed=observed), cause)
+
+    async def commit(self, records: Sequence[ServiceRecord], cause: str, meta: dict[str, str] | None = None) -> None:
+        """Take over records whose intent changed, and return when they are on stable storage.
+
+        On StoreError the records are as before, but for what systemd said in the meantime.
+        """
+        before = [(record.unit, self._records.get(record.unit)) for record in records]
+        for record in records:
+            self.update(record, cause)
+        try:
+            await self._mirror.commit([record_to_row(self._records[unit]) for unit, _ in before], meta)
+        except BaseException:
+            self._restore(before, cause)
+            raise
+        self._meta.update(meta or {})
+
+    async def adopt(self, record: ServiceRecord) -> None:
+        """Take over a service that runs but was not known; nothing about it has changed."""
+        self._records[record.unit] = record
+        await self.commit([record], "adoption")
+
+    def forget(self, identity: Identity) -> None:
+        """Drop the record of a service."""
+        if self._records.pop(identity.unit, None) is not None:
+            self._mirror.forget(identity.unit)
+
+    def note(self, record: ServiceRecord, cause: str, previous: State | None = None) -> None:
+        """Add a line to the unit's history."""
+        observed = record.observed
+        transition = Transition(
+            at=datetime.now(UTC),
+            unit=record.unit,
+            previous_state=previous or record.state,
+            state=record.state,
+            cause=cause,
+            main_pid=observed.main_pid,
+            result=observed.result,
+            exit_status=observed.exit_status,
+            restarts=observed.restarts,
+        )
+        self._mirror.note(transition_to_row(transition))
+
+    async def history(self, unit: str, limit: int) -> list[Transition]:
+        """The last transitions of a unit, newest first. Raises StoreError."""
+        return [transition_from_row(row) for row in await self._mirror.history(unit, limit)]
+
+    def _restore(self, before: list[tuple[str, ServiceRecord | None]], cause: str) -> None:
+        for unit, record in before:
+            current = self._records[unit]
+            if record is None:
+                self.forget(current.identity)
+            else:
+                self.update(replace(record, observed=current.observed), cause)
+
+    def _announce(self, record: ServiceRecord, previous: State, cause: str) -> None:
+        verb, message_id = _VERBS[record.state]
+        observed = record.observed
+        self.note(record, cause, previous)
+        self._events.publish(
+            f"{record.identity.spec.topic}.{verb}",
+            {
+                "agent_id": record.agent_id,
+                "unit": record.unit,
+                "state": record.state,
+                "previous_state": previous,
+                "at": datetime.now(UTC).isoformat(),
+                "main_pid": observed.main_pid,
+                "result": observed.result,
+                "exit_status": observed.exit_status,
+                "restarts": observed.restarts,
+            },
+        )
+        failed = record.state is State.FAILED
+        why = record.error or f"result {observed.result}, exit status {observed.exit_status}"
+        _log.log(
+            logging.WARNING if failed else logging.INFO,
+            "%s %s%s", record.unit, verb, f": {why}" if failed else "",
+            extra=log_fields(record, message_id) | {"previous_state": previous, "cause": cause},
+        )  # fmt: skip
+
+
+def log_fields(record: ServiceRecord, message_id: MessageId) -> dict[str, object]:
+    """The fields that a log line about a service carries."""
+    return {
+        "message_id": message_id,
+        "agent_id": record.agent_id,
+        "service_id": record.identity.service_id,
+        "unit": record.unit,
+        "state": record.state,
+    }

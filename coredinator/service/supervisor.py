@@ -1,0 +1,397 @@
+"""Starting and stopping one service, and following what systemd and operators do to it."""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from coredinator.errors import ConfigError, ExecutableNotFound, StoreError, UnitConflict
+from coredinator.logs import MessageId
+from coredinator.service.config_file import read_config
+from coredinator.service.decide import Decision, decide
+from coredinator.service.executable import find_executable
+from coredinator.service.identity import Identity, parse_unit
+from coredinator.service.record import Pending, ServiceRecord
+from coredinator.service.registry import Registry, log_fields
+from coredinator.service.state import Intent, Observation, State, observe
+from coredinator.service.units import UnitCache
+from coredinator.service.workload import adopt, workload_properties
+from coredinator.systemd import (
+    NoSuchUnit,
+    SystemdError,
+    SystemdManager,
+    SystemdUnavailable,
+    UnitChanged,
+    UnitExists,
+    UnitProperties,
+    UnitRemoved,
+)
+
+_log = logging.getLogger(__name__)
+
+_START_TIMEOUT = 10.0
+_STOP_TIMEOUT = 20.0
+_REMOVAL_TIMEOUT = 2.0
+
+
+@dataclass(slots=True)
+class _LockEntry:
+    lock: asyncio.Lock
+    users: int = 0
+
+
+class Supervisor:
+    """Start and stop are idempotent and serialised per unit; nothing here locks more than one unit."""
+
+    def __init__(self, systemd: SystemdManager, registry: Registry, base_path: Path) -> None:
+        self._systemd = systemd
+        self._registry = registry
+        self._base_path = base_path
+        self._units = UnitCache(systemd)
+        self._created: dict[str, dict[str, object]] = {}
+        self._locks: defaultdict[str, _LockEntry] = defaultdict(lambda: _LockEntry(asyncio.Lock()))
+        # Units to decide about, and whether to ask systemd first; one task for each.
+        self._due: dict[str, bool] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    async def start(self, wanted: ServiceRecord, *, any_config: bool = False) -> None:
+        """Have the service run as `wanted` says; its config file was read by the caller.
+
+        A service that is up already is left alone; with another config it is a UnitConflict unless
+        `any_config`. A missing executable or a refusal by systemd is kept as the record's error.
+        Raises SystemdUnavailable, StoreError.
+        """
+        async with self._locked(wanted.unit):
+            current = self._registry.get(wanted.unit)
+            if current is not None and self._is_up(wanted.unit):
+                if not any_config:
+                    self.refuse_other_config(current, wanted.config_path)
+                if current.observed.state is not State.FAILED:
+                    await self._confirm(current, wanted)
+                    return
+            await self._systemd.wait_available()
+            await self._attempt(wanted)
+
+    def refuse_other_config(self, current: ServiceRecord, config_path: str | None) -> None:
+        """Raise UnitConflict if the service is up with another config than `config_path`."""
+        if self._is_up(current.unit) and not same_file(current.config_path, config_path):
+            raise UnitConflict(
+                f"{current.unit} runs with config {current.config_path}; "
+                f"stop it before it is started with {config_path}"
+            )
+
+    async def stop(self, identity: Identity) -> None:
+        """Have the service stopped and return when its processes are gone. Unknown ones are stopped."""
+        async with self._locked(identity.unit):
+            record = self._registry.get(identity.unit)
+            if record is None:
+                return
+            if self._units.get(identity.unit) is not None:
+                await self._systemd.wait_available()
+            await self._stop(record)
+
+    async def forget(self, identity: Identity) -> None:
+        """Stop the service, and drop its record and its unit."""
+        async with self._locked(identity.unit):
+            record = self._registry.get(identity.unit)
+            if record is None:
+                return
+            await self._systemd.wait_available()
+            await self._stop(record)
+            await self._units.discard(
+                identity.unit, job_timeout=_STOP_TIMEOUT, removal_timeout=_REMOVAL_TIMEOUT
+            )
+            self._created.pop(identity.unit, None)
+            self._registry.forget(identity)
+
+    def handle(self, event: UnitChanged | UnitRemoved) -> None:
+        """Take in a signal of systemd about any unit; those that are no workloads are ignored."""
+        if parse_unit(event.unit) is None:
+            return
+        if isinstance(event, UnitRemoved):
+            self._units.announce_removal(event.unit)
+            self._settle_soon(event.unit, verify=True)
+            return
+        before = self._units.get(event.unit)
+        unit = self._units.apply(event)
+        self._observed(unit)
+        if before is None or before.invocation_id != unit.invocation_id:
+            self._settle_soon(event.unit, verify=True)  # drop-ins and cgroup come with no signal
+        elif unit.at_rest or before.at_rest:
+            self._settle_soon(event.unit)
+
+    async def take_stock(self, systemd_run: str, *, fresh: bool) -> None:
+        """Learn what is loaded, and write down which starts are due; `carry_out` does the rest.
+
+        `systemd_run` identifies the run of systemd and is remembered with the starts that are due;
+        with `fresh` it has not been asked for the wanted services yet.
+        """
+        listed = await self._units.list()
+        for name in sorted(self._units.names() - listed.keys() | self._missing(listed)):
+            await self._verify(name)
+        await asyncio.gather(*(self._take_up(name) for name in listed if parse_unit(name) is not None))
+        due = [
+            replace(record, pending=Pending.START)
+            for record in self._registry.all()
+            if decide(record, self._units.get(record.unit), fresh_systemd=fresh) is Decision.START
+        ]
+        await self._registry.commit(due, "recovery", {"systemd": systemd_run})
+
+    async def carry_out(self) -> None:
+        """Adopt what runs and is not known, start what is due, in the order of the kinds."""
+        names = self._units.names() | {record.unit for record in self._registry.all()}
+        identities = {name: parse_unit(name) for name in sorted(names)}
+        for rank in sorted({identity.spec.start_rank for identity in identities.values() if identity}):
+            ranked = [name for name, of in identities.items() if of and of.spec.start_rank == rank]
+            await asyncio.gather(*(self._settle_safely(name) for name in ranked))
+
+    async def resynchronise(self) -> None:
+        """Catch up with what no signal told: compare states, and retry starts that failed."""
+        listed = await self._units.list()
+        for name, row in listed.items():
+            unit = self._units.get(name)
+            if unit is None or (unit.active_state, unit.sub_state) != (row.active_state, row.sub_state):
+                await self._refresh(name)
+                self._settle_soon(name)
+        for name in sorted(self._units.names() - listed.keys()):
+            self._settle_soon(name, verify=True)
+        for record in self._registry.all():
+            if record.pending is not None or (record.error is not None and record.intent is Intent.RUNNING):
+                self._settle_soon(record.unit)
+
+    async def reset_backoff(self, record: ServiceRecord) -> None:
+        """Make the next crash of a service count as its first."""
+        await self._systemd.reset_failed(record.unit)
+        await self._refresh(record.unit)
+        _log.info(
+            "%s has been stable; its restart delay begins anew", record.unit,
+            extra=log_fields(record, MessageId.BACKOFF_RESET),
+        )  # fmt: skip
+
+    async def close(self) -> None:
+        """Drop what is under way; what was asked for is in the mirror."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _missing(self, listed: Mapping[str, object]) -> set[str]:
+        """Units that the mirror says are loaded and systemd does not."""
+        return {
+            record.unit
+            for record in self._registry.all()
+            if record.unit not in listed and record.observed.state is not State.STOPPED
+        }
+
+    def _is_up(self, unit: str) -> bool:
+        properties = self._units.get(unit)
+        return properties is not None and not properties.at_rest and properties.active_state != "deactivating"
+
+    async def _confirm(self, current: ServiceRecord, wanted: ServiceRecord) -> None:
+        """Write down that a service which is up already is wanted so."""
+        confirmed = replace(current, intent=Intent.RUNNING, coreio_id=wanted.coreio_id)
+        if confirmed != current:
+            await self._registry.commit([confirmed], "request")
+
+    async def _attempt(self, wanted: ServiceRecord) -> None:
+        """Find the executable, write the intent, make the unit run. The unit's lock is held."""
+        current = self._registry.get(wanted.unit)
+        record = replace(
+            wanted,
+            intent=Intent.RUNNING,
+            pending=Pending.START,
+            error=None,
+            observed=current.observed if current else wanted.observed,
+        )
+        try:
+            found = await asyncio.to_thread(
+                find_executable, self._base_path, record.identity.spec, record.pinned_version
+            )
+        except ExecutableNotFound as error:
+            await self._impossible(record, str(error))
+            return
+        record = replace(record, executable=str(found.path), version=str(found.version) if found.version else None)
+        await self._registry.commit([record], "request")
+        try:
+            await self._launch(record)
+        except UnitExists as error:
+            await self._impossible(record, f"{error}; it is held by another program")
+            raise UnitConflict(f"{record.unit} exists already and cannot be replaced; see systemctl status") from error
+        except SystemdUnavailable:
+            raise  # the start stays pending and is carried out when systemd is back
+        except SystemdError as error:
+            await self._impossible(record, str(error))
+            return
+        self._done(record.unit)
+
+    async def _launch(self, record: ServiceRecord) -> None:
+        properties = workload_properties(record, systemd_version=self._systemd.version)
+        unit = self._units.get(record.unit)
+        if unit is not None and unit.active_state == "inactive" and self._created.get(record.unit) == properties:
+            await self._systemd.start_unit(record.unit, job_timeout=_START_TIMEOUT)
+            return
+        if unit is not None:
+            await self._discard(record.unit)
+        try:
+            await self._systemd.start_transient_unit(record.unit, properties, job_timeout=_START_TIMEOUT)
+        except UnitExists:
+            await self._discard(record.unit)
+            await self._systemd.start_transient_unit(record.unit, properties, job_timeout=_START_TIMEOUT)
+        self._created[record.unit] = properties
+
+    async def _discard(self, unit: str) -> None:
+        self._created.pop(unit, None)
+        await self._units.discard(unit, job_timeout=_STOP_TIMEOUT, removal_timeout=_REMOVAL_TIMEOUT)
+
+    async def _impossible(self, record: ServiceRecord, error: str) -> None:
+        before = self._registry.get(record.unit)
+        failed = replace(record, pending=None, error=error)
+        await self._registry.commit([failed], "request")
+        if before is None or before.error != error:
+            _log.error("%s cannot be started: %s", record.unit, error, extra=log_fields(failed, MessageId.START_IMPOSSIBLE))
+
+    async def _stop(self, record: ServiceRecord) -> None:
+        wanted = replace(record, intent=Intent.STOPPED, pending=Pending.STOP, error=None)
+        await self._registry.commit([wanted], "request")
+        unit = self._units.get(record.unit)
+        if unit is not None and not unit.at_rest:
+            with suppress(NoSuchUnit):  # it ended in this moment
+                await self._systemd.stop_unit(record.unit, job_timeout=_STOP_TIMEOUT)
+        unit = self._units.get(record.unit)
+        if unit is not None and unit.active_state == "failed":
+            # A process that ends with an error when it is told to stop has been stopped all the same.
+            await self._systemd.reset_failed(record.unit)
+        self._done(record.unit)
+
+    def _done(self, unit: str) -> None:
+        if (record := self._registry.get(unit)) is not None:
+            self._registry.update(replace(record, pending=None), "request")
+            self._settle_soon(unit)
+
+    def _observed(self, unit: UnitProperties) -> None:
+        record = self._registry.get(unit.name)
+        if record is not None:
+            self._registry.observe(unit.name, observe(unit), "request" if record.pending else "systemd")
+
+    async def _take_up(self, name: str) -> None:
+        """Hold a loaded unit by a reference of this connection, and read it."""
+        await self._systemd.ref(name)
+        await self._refresh(name)
+
+    async def _refresh(self, name: str) -> None:
+        """Read a loaded unit anew."""
+        self._observed(await self._units.read(name))
+
+    async def _verify(self, name: str) -> None:
+        """Read a unit anew that may be gone; how it ended stays known."""
+        unit = await self._units.verify(name)
+        if unit is not None:
+            self._observed(unit)
+        elif (record := self._registry.get(name)) is not None:
+            self._registry.observe(name, gone(record.observed), "systemd")
+
+    def _settle_soon(self, name: str, *, verify: bool = False) -> None:
+        """Decide about a unit once whoever holds its lock is done."""
+        self._due[name] = verify or self._due.get(name, False)
+        if name not in self._tasks:
+            self._tasks[name] = asyncio.get_running_loop().create_task(self._settle_due(name))
+
+    async def _settle_due(self, name: str) -> None:
+        try:
+            while name in self._due:
+                await self._settle_safely(name, verify=self._due.pop(name))
+        finally:
+            self._tasks.pop(name, None)
+
+    async def _settle_safely(self, name: str, *, verify: bool = False) -> None:
+        """Settle a unit; trouble with one never touches another, and is met again on the slow timer."""
+        try:
+            if verify:
+                await self._verify(name)
+            await self._settle(name)
+        except (SystemdError, StoreError, UnitConflict) as error:
+            _log.warning("%s: %s; will be tried again", name, error)
+
+    async def _settle(self, name: str) -> None:
+        async with self._locked(name):
+            record = self._registry.get(name)
+            unit = self._units.get(name)
+            match decide(record, unit, fresh_systemd=False):
+                case Decision.ADOPT if unit is not None:
+                    await self._adopt(unit)
+                case Decision.START if record is not None:
+                    await self._recover(record)
+                case Decision.STOP if record is not None:
+                    await self._stop(record)
+                case Decision.WANT_STOPPED if record is not None:
+                    if not await self._systemd.is_stopping():
+                        await self._operator_said(record, Intent.STOPPED)
+                case Decision.WANT_RUNNING if record is not None:
+                    await self._operator_said(record, Intent.RUNNING)
+                case _:
+                    if record is not None and record.pending is not None:
+                        self._registry.update(replace(record, pending=None), "recovery")
+
+    async def _adopt(self, unit: UnitProperties) -> None:
+        identity = parse_unit(unit.name)
+        if identity is None:
+            return
+        record = adopt(identity, await self._units.read(unit.name))
+        await self._systemd.ref(unit.name)
+        await self._registry.adopt(record)
+        _log.info("%s adopted", unit.name, extra=log_fields(record, MessageId.SERVICE_ADOPTED))
+
+    async def _recover(self, record: ServiceRecord) -> None:
+        """Carry out a start that is due, with no request that checked the config."""
+        if record.config_path is not None:
+            try:
+                await asyncio.to_thread(read_config, Path(record.config_path))
+            except ConfigError as error:
+                await self._impossible(record, str(error))
+                return
+        await self._attempt(record)
+        if (now := self._registry.get(record.unit)) is not None and now.error is None:
+            _log.info("%s started again", record.unit, extra=log_fields(now, MessageId.SERVICE_RECOVERED))
+
+    async def _operator_said(self, record: ServiceRecord, intent: Intent) -> None:
+        """Take a start or stop that was not asked of us for what it is: somebody's wish."""
+        wanted = replace(record, intent=intent, pending=None, error=None)
+        await self._registry.commit([wanted], "operator")
+        self._registry.note(wanted, f"operator wants it {intent}")
+        started = intent is Intent.RUNNING
+        _log.info(
+            "%s was %s by an operator (systemctl); it is wanted %s from now on",
+            record.unit, "started" if started else "stopped", intent,
+            extra=log_fields(wanted, MessageId.OPERATOR_STARTED if started else MessageId.OPERATOR_STOPPED)
+            | {"cause": "operator"},
+        )  # fmt: skip
+
+    @asynccontextmanager
+    async def _locked(self, unit: str) -> AsyncIterator[None]:
+        entry = self._locks[unit]
+        entry.users += 1
+        try:
+            async with entry.lock:
+                yield
+        finally:
+            entry.users -= 1
+            if entry.users == 0:
+                self._locks.pop(unit, None)
+
+
+def gone(observed: Observation) -> Observation:
+    """What remains to be said of a unit that is no longer loaded."""
+    return replace(observed, state=State.STOPPED, main_pid=None, control_group="", drop_ins=())
+
+
+def same_file(one: str | None, other: str | None) -> bool:
+    """Whether two config paths name the same file."""
+    if one == other:
+        return True
+    try:
+        return one is not None and other is not None and Path(one).samefile(other)
+    except OSError:
+        return False

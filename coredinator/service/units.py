@@ -1,0 +1,97 @@
+"""What systemd says of the workload units, kept current by its signals."""
+
+import asyncio
+from collections import Counter
+from dataclasses import replace
+
+from coredinator.service.identity import WORKLOAD_PATTERN
+from coredinator.systemd import ListedUnit, SystemdManager, UnitChanged, UnitProperties
+
+_READ_ATTEMPTS = 5
+
+
+class UnitCache:
+    """The loaded workload units by name.
+
+    An answer to a question can be older than a signal that was handled while it was on its way; an
+    answer that a signal has overtaken is asked for again.
+    """
+
+    def __init__(self, systemd: SystemdManager) -> None:
+        self._systemd = systemd
+        self._units: dict[str, UnitProperties] = {}
+        self._signals: Counter[str] = Counter()
+        self._removals: dict[str, asyncio.Event] = {}
+
+    def get(self, unit: str) -> UnitProperties | None:
+        """The unit as last heard of, None if it is not loaded."""
+        return self._units.get(unit)
+
+    def names(self) -> set[str]:
+        """The names of all loaded units."""
+        return set(self._units)
+
+    def apply(self, event: UnitChanged) -> UnitProperties:
+        """Take in a signal."""
+        self._signals[event.unit] += 1
+        unit = self._units.get(event.unit, UnitProperties(event.unit)).merge(event.properties)
+        self._units[event.unit] = unit
+        return unit
+
+    def announce_removal(self, unit: str) -> None:
+        """systemd says that it unloads the unit. A daemon-reload says so too: ask before believing it."""
+        self._signals[unit] += 1
+        if (removal := self._removals.get(unit)) is not None:
+            removal.set()
+
+    async def list(self, pattern: str = WORKLOAD_PATTERN) -> dict[str, ListedUnit]:
+        """The units that systemd has loaded, as it says now, without those that are only mentioned."""
+        listed = await self._systemd.list_units(pattern)
+        return {unit.name: unit for unit in listed if unit.load_state != "not-found"}
+
+    async def read(self, unit: str) -> UnitProperties:
+        """Read all properties of a loaded unit."""
+        for _ in range(_READ_ATTEMPTS):
+            before = self._signals[unit]
+            properties = await self._systemd.unit_properties(unit)
+            if self._signals[unit] == before:
+                self._units[unit] = properties
+                return properties
+            # Only what no signal carries is safe to take over from a late answer.
+            self._units[unit] = replace(
+                self._units.get(unit, properties),
+                control_group=properties.control_group,
+                drop_in_paths=properties.drop_in_paths,
+                exec_start=properties.exec_start,
+                log_extra_fields=properties.log_extra_fields,
+            )
+        return self._units[unit]
+
+    async def verify(self, unit: str) -> UnitProperties | None:
+        """Ask whether the unit is loaded, and for its properties if so."""
+        # In a pattern a backslash quotes the next character (fnmatch(3)).
+        if unit not in await self.list(unit.replace("\\", "\\\\")):
+            self._units.pop(unit, None)
+            return None
+        return await self.read(unit)
+
+    async def discard(self, unit: str, *, job_timeout: float, removal_timeout: float) -> None:
+        """Make systemd forget the unit: stop it, clear its failure, give up our reference."""
+        removal = self._removals.setdefault(unit, asyncio.Event())
+        try:
+            properties = await self.verify(unit)
+            if properties is None:
+                return
+            if not properties.at_rest:
+                await self._systemd.stop_unit(unit, job_timeout=job_timeout)
+            removal.clear()
+            await self._systemd.reset_failed(unit)
+            await self._systemd.unref(unit)
+            if await self.verify(unit) is not None:
+                async with asyncio.timeout(removal_timeout):
+                    await removal.wait()
+                self._units.pop(unit, None)
+        except TimeoutError:
+            return  # somebody else holds it; whoever creates it next gets UnitExists
+        finally:
+            self._removals.pop(unit, None)

@@ -1,0 +1,148 @@
+"""Command line flags and the settings file, one model for both."""
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from coredinator import __version__
+from coredinator.errors import ConfigError, SettingsError
+from coredinator.logs import LogSettings
+from coredinator.service.config_file import read_config
+from coredinator.systemd import Scope
+
+LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
+
+type Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Settings(BaseModel):
+    """All settings of the manager. Keys of the settings file are spelled with dashes, like the flags."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, populate_by_name=True, alias_generator=lambda name: name.replace("_", "-")
+    )
+
+    base_path: Path
+    host: str = Field(default="127.0.0.1", min_length=1)
+    port: Port = 7000
+    log_file: Path | None = None
+    log_level: str = "info"
+    no_console: bool = False
+    reload: bool = False
+    event_bus_host: str = Field(default="*", min_length=1)
+    event_bus_pub_port: Port = 5559
+    event_bus_sub_port: Port = 5560
+    scope: Scope = Field(default_factory=lambda: Scope.SYSTEM if os.geteuid() == 0 else Scope.USER)
+    state_dir: Path = Field(default_factory=lambda: default_state_dir())
+    cors_origin: tuple[str, ...] = ()
+    stable_period: float = Field(default=600.0, gt=0)
+    """Seconds of running after which a service's restart delay begins anew."""
+
+    @field_validator("log_level")
+    @classmethod
+    def _known_level(cls, level: str) -> str:
+        if level.lower() not in LOG_LEVELS:
+            raise ValueError(f"{level!r} is no log level; use one of {', '.join(LOG_LEVELS)}")
+        return level.lower()
+
+    @field_validator("cors_origin", mode="before")
+    @classmethod
+    def _one_or_many(cls, origins: object) -> object:
+        return (origins,) if isinstance(origins, str) else origins
+
+    @field_validator("base_path")
+    @classmethod
+    def _is_folder(cls, path: Path) -> Path:
+        if not path.is_dir():
+            what = "is not a folder" if path.exists() else "does not exist"
+            raise ValueError(f"{path} {what}; give the folder that holds the executables")
+        return path.absolute()
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        ports = {"port": self.port, "event-bus-pub-port": self.event_bus_pub_port, "event-bus-sub-port": self.event_bus_sub_port}  # fmt: skip
+        for name, port in ports.items():
+            twins = [other for other, value in ports.items() if value == port and other != name]
+            if twins:
+                raise ValueError(f"{name} and {twins[0]} are both {port}; give each a port of its own")
+        return self
+
+    @property
+    def logging(self) -> LogSettings:
+        """Where the log goes."""
+        return LogSettings(self.log_level, self.log_file, console=not self.no_console)
+
+
+def default_state_dir() -> Path:
+    """`$STATE_DIRECTORY` as systemd sets it, else the XDG state folder."""
+    if given := os.environ.get("STATE_DIRECTORY"):
+        return Path(given.split(":")[0])
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "coredinator"
+
+
+def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
+    """Read the flags, and the settings file if one is given; flags win. Raises SettingsError."""
+    flags = vars(_parser().parse_args(arguments))
+    file = flags.pop("config", None)
+    values: dict[str, Any] = dict(_read_file(file)) if file else {}
+    values.update({name.replace("_", "-"): value for name, value in flags.items()})
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError("; ".join(_describe(problem) for problem in error.errors())) from error
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        values = read_config(path)
+    except ConfigError as error:
+        raise SettingsError(str(error).replace("config ", "settings file ", 1)) from error
+    settings = {str(key).replace("_", "-"): value for key, value in values.items()}
+    known = {field.alias for field in Settings.model_fields.values()}
+    if unknown := sorted(settings.keys() - known):
+        raise SettingsError(f"settings file {path}: unknown keys: {', '.join(unknown)}; see coredinator --help")
+    return settings
+
+
+def _describe(problem: Any) -> str:
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    name = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "missing":
+        return f"--{name} is missing; give it as a flag or in the settings file"
+    if not name:
+        return message
+    return f"--{name}: {message}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="coredinator",
+        description="Supervises reinforcement-learning agents as systemd units and serves the REST API.",
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--version", action="version", version=f"coredinator {__version__}")
+    add("--config", type=Path, metavar="FILE", help="YAML file with the same keys as the flags below; flags win")
+    add("--base-path", type=Path, metavar="DIR", help="folder that holds the executables, searched at any depth (required)")
+    add("--host", metavar="ADDRESS", help="address of the REST API (default 127.0.0.1)")
+    add("--port", type=int, help="port of the REST API (default 7000)")
+    add("--cors-origin", action="append", metavar="ORIGIN", help="web origin that may use the API, such as https://ui.example; may be repeated (default none)")
+    add("--event-bus-host", metavar="ADDRESS", help="address of the event bus (default *, all interfaces)")
+    add("--event-bus-pub-port", type=int, metavar="PORT", help="port that publishers connect to (default 5559)")
+    add("--event-bus-sub-port", type=int, metavar="PORT", help="port that subscribers connect to (default 5560)")
+    add("--state-dir", type=Path, metavar="DIR", help="folder of the state database (default $STATE_DIRECTORY, else ~/.local/state/coredinator)")
+    scope = parser.add_mutually_exclusive_group()
+    scope.add_argument("--system", dest="scope", action="store_const", const=Scope.SYSTEM, help="use the host's systemd (default for root)")
+    scope.add_argument("--user", dest="scope", action="store_const", const=Scope.USER, help="use the user's systemd (default for others)")
+    add("--stable-period", type=float, metavar="SECONDS", help="running time after which a service's restart delay begins anew (default 600)")
+    add("--log-file", type=Path, metavar="FILE", help="also log JSON lines to FILE, rotated at 10 MB, 5 backups")
+    add("--log-level", choices=LOG_LEVELS, help="least severity that is logged (default info)")
+    add("--no-console", action="store_true", help="do not log to standard error")
+    add("--reload", action="store_true", help="restart when the source code changes (for development)")
+    return parser  # fmt: skip

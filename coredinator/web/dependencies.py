@@ -1,0 +1,26 @@
+"""What the routes take from the application."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from coredinator.agent.agents import Agents
+from coredinator.agent.demo import TepDemo
+from coredinator.runtime import Runtime
+
+
+async def _runtime(request: Request) -> Runtime:
+    return request.app.state.runtime
+
+
+async def _agents(request: Request) -> Agents:
+    return request.app.state.runtime.agents
+
+
+async def _demo(request: Request) -> TepDemo:
+    return request.app.state.runtime.demo
+
+
+RuntimeOf = Annotated[Runtime, Depends(_runtime)]
+AgentsOf = Annotated[Agents, Depends(_agents)]
+DemoOf = Annotated[TepDemo, Depends(_demo)]

@@ -1,0 +1,61 @@
+"""The one place that turns errors into HTTP."""
+
+import logging
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+
+from coredinator import __version__
+from coredinator.errors import ConfigError, InvalidId, StoreError, UnitConflict, UnknownService
+from coredinator.systemd import SystemdError, SystemdUnavailable
+from coredinator.web.models import Problem
+
+_log = logging.getLogger(__name__)
+
+RETRY_AFTER = "2"
+VERSION_HEADER = "X-CoreRL-Version"
+
+_STATUS: dict[type[Exception], int] = {
+    ConfigError: 400,
+    InvalidId: 422,
+    UnknownService: 404,
+    UnitConflict: 409,
+    StoreError: 503,
+    SystemdUnavailable: 503,
+    SystemdError: 502,
+}
+
+_MEANING = {
+    400: "The config cannot be used; the detail names the file and the line",
+    404: "There is no such service",
+    409: "The service runs with another config",
+    413: "The body is too large",
+    502: "systemd refused",
+    503: "systemd or the state database is out of reach; try again",
+}
+
+
+def problems(*codes: int) -> dict[int | str, dict[str, object]]:
+    """The OpenAPI entries of error answers."""
+    return {code: {"model": Problem, "description": _MEANING[code]} for code in codes}
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Answer every known error with its status code and a `detail`."""
+    for kind in _STATUS:
+        app.add_exception_handler(kind, _answer)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _answer(request: Request, error: Exception) -> JSONResponse:
+    status = next(code for kind, code in _STATUS.items() if isinstance(error, kind))
+    _log.info("%s %s: %d %s", request.method, request.url.path, status, error)
+    headers = {"Retry-After": RETRY_AFTER} if status == 503 else None
+    return JSONResponse({"detail": str(error)}, status, headers)
+
+
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    # Starlette answers these outside of all middleware, so the header is set here.
+    _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    detail = "internal error; the log of the service has the details (journalctl -u coredinator)"
+    return JSONResponse({"detail": detail}, 500, {VERSION_HEADER: __version__})

@@ -1,0 +1,96 @@
+"""Limits and headers for every request, as plain ASGI."""
+
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from fastapi.responses import JSONResponse
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from coredinator import __version__
+from coredinator.web.errors import VERSION_HEADER
+
+BODY_LIMIT = 1024 * 1024
+"""Bytes of a request's body."""
+
+
+class VersionHeader:
+    """Puts the version into every answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on and mark its answer."""
+
+        async def marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)[VERSION_HEADER] = __version__
+            await send(message)
+
+        await self._app(scope, receive, marked)
+
+
+class BodyLimit:
+    """Refuses bodies over `BODY_LIMIT` with 413, whether their length is declared or not."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Read the body first, up to the limit."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        declared = Headers(scope=scope).get("content-length", "0")
+        if declared.isdigit() and int(declared) > BODY_LIMIT:
+            await _too_large(scope, receive, send)
+            return
+        received = 0
+        messages: list[Message] = []
+        while True:
+            message = await receive()
+            messages.append(message)
+            received += len(message.get("body", b""))
+            if received > BODY_LIMIT:
+                await _too_large(scope, receive, send)
+                return
+            if not message.get("more_body", False):
+                break
+        messages.reverse()
+
+        async def replay() -> Message:
+            return messages.pop() if messages else await receive()
+
+        await self._app(scope, replay, send)
+
+
+class OriginGuard:
+    """Refuses requests that a web page of a foreign origin makes, unless the origin is allowed.
+
+    Browsers send simple requests such as an empty POST across origins without asking first; CORS
+    alone keeps only their answers from the page.
+    """
+
+    def __init__(self, app: ASGIApp, allowed: Sequence[str]) -> None:
+        self._app = app
+        self._allowed = frozenset(allowed)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on if it comes from no page, from our own, or from an allowed one."""
+        if scope["type"] == "http":
+            headers = Headers(scope=scope)
+            origin = headers.get("origin")
+            if origin is not None and not self._may(origin, headers.get("host", "")):
+                detail = f"origin {origin} may not use this API; allow it with --cors-origin {origin}"
+                await JSONResponse({"detail": detail}, 403)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _may(self, origin: str, host: str) -> bool:
+        return origin in self._allowed or "*" in self._allowed or urlsplit(origin).netloc == host
+
+
+async def _too_large(scope: Scope, receive: Receive, send: Send) -> None:
+    detail = f"the body is larger than {BODY_LIMIT} bytes"
+    await JSONResponse({"detail": detail}, 413, {"Connection": "close"})(scope, receive, send)

@@ -1,0 +1,232 @@
+"""Bodies of requests and answers, as the OpenAPI page shows them."""
+
+from datetime import datetime
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from coredinator.agent.agents import AgentStatus
+from coredinator.agent.demo import DemoStatus
+from coredinator.service.accounting import usage_of
+from coredinator.service.record import ServiceRecord
+from coredinator.service.rows import Transition
+from coredinator.service.state import Intent, State
+
+
+class StartCoreio(BaseModel):
+    """Which config to start with."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"config_path": "/etc/plant/backwash.yaml"}]})
+
+    config_path: str = Field(description="Absolute path of the agent's YAML config", min_length=1)
+    coreio_id: str | None = Field(
+        default=None, description="CoreIO to use, shared with whoever names it too; `<config stem>-coreio` by default"
+    )
+
+
+class StartAgent(StartCoreio):
+    """Which config to start an agent with, and with which CoreRL."""
+
+    version: str | None = Field(
+        default=None, description="Version of CoreRL to run instead of the newest", examples=["1.4.2"]
+    )
+
+
+class ServiceStatus(BaseModel):
+    """A service, as last seen by systemd. Times are UTC; what is not known is null."""
+
+    id: str
+    state: State
+    intended_state: Intent
+    config_path: str | None
+    unit: str
+    main_pid: int | None
+    executable: str | None
+    version: str | None
+    since: datetime | None = Field(description="When the unit's state last changed")
+    restarts: int = Field(description="Restarts by systemd since the last start or stable period")
+    result: str | None = Field(description="systemd's Result: success, exit-code, signal, watchdog, oom-kill, …")
+    exit_status: int | None = Field(description="Exit code or signal number of the last main process")
+    error: str | None = Field(description="Why the last start made no unit")
+    memory_bytes: int | None
+    cpu_seconds: float | None
+    drop_ins: list[str] = Field(description="Drop-in files that apply to the unit")
+
+    @classmethod
+    def of(cls, record: ServiceRecord) -> Self:
+        """The status of a service."""
+        observed = record.observed
+        usage = usage_of(observed)
+        return cls(
+            id=record.identity.service_id,
+            state=record.state,
+            intended_state=record.intent,
+            config_path=record.config_path,
+            unit=record.unit,
+            main_pid=observed.main_pid,
+            executable=record.executable,
+            version=record.version,
+            since=observed.since,
+            restarts=observed.restarts,
+            result=observed.result,
+            exit_status=observed.exit_status,
+            error=record.error,
+            memory_bytes=usage.memory_bytes,
+            cpu_seconds=usage.cpu_seconds,
+            drop_ins=list(observed.drop_ins),
+        )
+
+
+class AgentAnswer(BaseModel):
+    """An agent and its services by role: corerl, coreio, and a demo's tep and uaserver."""
+
+    id: str
+    state: State
+    intended_state: Intent
+    config_path: str | None
+    service_statuses: dict[str, ServiceStatus]
+
+    @classmethod
+    def of(cls, agent: AgentStatus) -> Self:
+        """The answer for an agent."""
+        return cls(
+            id=agent.id,
+            state=agent.state,
+            intended_state=agent.intent,
+            config_path=agent.config_path,
+            service_statuses={role: ServiceStatus.of(record) for role, record in agent.services.items()},
+        )
+
+
+class UnknownAgent(BaseModel):
+    """An agent of which nothing is known is a stopped one."""
+
+    id: str
+    state: State = State.STOPPED
+    config_path: None = None
+    service_statuses: dict[str, ServiceStatus] = Field(default_factory=dict[str, ServiceStatus])
+
+
+class TransitionAnswer(BaseModel):
+    """A change of state in the history, with who or what caused it."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    at: datetime
+    unit: str
+    previous_state: str
+    state: str
+    cause: str
+    main_pid: int | None
+    result: str | None
+    exit_status: int | None
+    restarts: int
+
+    @classmethod
+    def of(cls, transition: Transition) -> Self:
+        """The answer for a line of the history."""
+        return cls.model_validate(transition)
+
+
+class CoreioAnswer(BaseModel):
+    """A CoreIO service."""
+
+    service_id: str
+    status: ServiceStatus
+
+    @classmethod
+    def of(cls, record: ServiceRecord) -> Self:
+        """The answer for a CoreIO."""
+        return cls(service_id=record.identity.service_id, status=ServiceStatus.of(record))
+
+
+class CoreioStarted(CoreioAnswer):
+    """A CoreIO that was started, or that ran already."""
+
+    message: str
+    config_path: str | None
+
+
+class CoreioList(BaseModel):
+    """All CoreIO services."""
+
+    coreio_services: list[CoreioAnswer]
+
+
+class Message(BaseModel):
+    """What was done."""
+
+    message: str
+
+
+class Problem(BaseModel):
+    """What went wrong, with what, and what to do about it."""
+
+    detail: str
+
+
+class PortsAnswer(BaseModel):
+    """Ports in the agent's config, null where it names none."""
+
+    coreio: int | None
+    corerl: int | None
+
+
+class DemoAnswer(BaseModel):
+    """A demo agent."""
+
+    agent_id: str
+    status: State
+    uptime_seconds: float
+    ports: PortsAnswer
+    config: str | None = Field(description="Path of the config it was started with")
+    service_statuses: dict[str, ServiceStatus]
+
+    @classmethod
+    def of(cls, demo: DemoStatus) -> Self:
+        """The answer for a demo agent."""
+        agent = AgentAnswer.of(demo.agent)
+        return cls(
+            agent_id=agent.id,
+            status=agent.state,
+            uptime_seconds=demo.uptime,
+            ports=PortsAnswer(coreio=demo.ports.coreio, corerl=demo.ports.corerl),
+            config=agent.config_path,
+            service_statuses=agent.service_statuses,
+        )
+
+
+class BusConfig(BaseModel):
+    """Addresses of the event bus: where it binds, and where clients connect."""
+
+    xsub_addr: str
+    xpub_addr: str
+    publisher_endpoint: str
+    subscriber_endpoint: str
+
+
+class BusHealth(BaseModel):
+    """The event bus."""
+
+    status: str
+    config: BusConfig
+
+
+class SystemdHealth(BaseModel):
+    """The systemd that runs the units."""
+
+    status: str
+    scope: str
+    version: int
+
+
+class Health(BaseModel):
+    """The manager's health; `reasons` say what is degraded."""
+
+    status: str
+    process_id: int
+    service: str
+    version: str
+    event_bus: BusHealth
+    systemd: SystemdHealth
+    reasons: list[str]

@@ -42,7 +42,7 @@ def set_up_logging(settings: LogSettings) -> None:
         handlers.append(JournalHandler())
     elif settings.console:
         console = logging.StreamHandler(sys.stderr)
-        console.setFormatter(_formatter(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())))
+        console.setFormatter(_formatter(_without_ids, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())))
         handlers.append(console)
     if settings.file is not None:
         file = logging.handlers.RotatingFileHandler(
@@ -63,5 +63,17 @@ def set_up_logging(settings: LogSettings) -> None:
 def _formatter(*renderers: structlog.typing.Processor) -> logging.Formatter:
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=_SHARED,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _without_colours, *renderers],
     )
+
+
+def _without_ids(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Leave out what only the journal and its catalog need."""
+    event.pop("message_id", None)
+    return event
+
+
+def _without_colours(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Leave out the second, coloured copy that uvicorn adds to its messages."""
+    event.pop("color_message", None)
+    return event

@@ -154,7 +154,7 @@ class Registry:
         why = record.error or f"result {observed.result}, exit status {observed.exit_status}"
         _log.log(
             logging.WARNING if failed else logging.INFO,
-            "%s %s%s", record.unit, verb, f": {why}" if failed else "",
+            "%s %s%s", record.identity.service_id, verb, f": {why}" if failed else "",
             extra=log_fields(record, message_id) | {"previous_state": previous, "cause": cause},
         )  # fmt: skip
 

@@ -167,7 +167,7 @@ class Supervisor:
         await self._systemd.reset_failed(record.unit)
         await self._refresh(record.unit)
         _log.info(
-            "%s has been stable; its restart delay begins anew", record.unit,
+            "%s has been stable; its restart delay begins anew", record.identity.service_id,
             extra=log_fields(record, MessageId.BACKOFF_RESET),
         )  # fmt: skip
 
@@ -251,7 +251,10 @@ class Supervisor:
         failed = replace(record, pending=None, error=error)
         await self._registry.commit([failed], "request")
         if before is None or before.error != error:
-            _log.error("%s cannot be started: %s", record.unit, error, extra=log_fields(failed, MessageId.START_IMPOSSIBLE))
+            _log.error(
+                "%s cannot be started: %s", record.identity.service_id, error,
+                extra=log_fields(failed, MessageId.START_IMPOSSIBLE),
+            )  # fmt: skip
 
     async def _stop(self, record: ServiceRecord) -> None:
         wanted = replace(record, intent=Intent.STOPPED, pending=Pending.STOP, error=None)
@@ -327,8 +330,7 @@ class Supervisor:
                 case Decision.STOP if record is not None:
                     await self._stop(record)
                 case Decision.WANT_STOPPED if record is not None:
-                    if not await self._systemd.is_stopping():
-                        await self._operator_said(record, Intent.STOPPED)
+                    await self._confirm_stopped(record)
                 case Decision.WANT_RUNNING if record is not None:
                     await self._operator_said(record, Intent.RUNNING)
                 case _:
@@ -342,7 +344,7 @@ class Supervisor:
         record = adopt(identity, await self._units.read(unit.name))
         await self._systemd.ref(unit.name)
         await self._registry.adopt(record)
-        _log.info("%s adopted", unit.name, extra=log_fields(record, MessageId.SERVICE_ADOPTED))
+        _log.info("%s adopted", identity.service_id, extra=log_fields(record, MessageId.SERVICE_ADOPTED))
 
     async def _recover(self, record: ServiceRecord) -> None:
         """Carry out a start that is due, with no request that checked the config."""
@@ -354,7 +356,20 @@ class Supervisor:
                 return
         await self._attempt(record)
         if (now := self._registry.get(record.unit)) is not None and now.error is None:
-            _log.info("%s started again", record.unit, extra=log_fields(now, MessageId.SERVICE_RECOVERED))
+            _log.info(
+                "%s started again", record.identity.service_id, extra=log_fields(now, MessageId.SERVICE_RECOVERED)
+            )
+
+    async def _confirm_stopped(self, record: ServiceRecord) -> None:
+        """Look twice before a unit at rest counts as stopped by an operator.
+
+        A unit that dies rests for an instant before its automatic restart, and at shutdown systemd
+        stops everything.
+        """
+        await self._verify(record.unit)
+        again = decide(record, self._units.get(record.unit), fresh_systemd=False)
+        if again is Decision.WANT_STOPPED and not await self._systemd.is_stopping():
+            await self._operator_said(self._registry.get(record.unit) or record, Intent.STOPPED)
 
     async def _operator_said(self, record: ServiceRecord, intent: Intent) -> None:
         """Take a start or stop that was not asked of us for what it is: somebody's wish."""
@@ -364,7 +379,7 @@ class Supervisor:
         started = intent is Intent.RUNNING
         _log.info(
             "%s was %s by an operator (systemctl); it is wanted %s from now on",
-            record.unit, "started" if started else "stopped", intent,
+            record.identity.service_id, "started" if started else "stopped", intent,
             extra=log_fields(wanted, MessageId.OPERATOR_STARTED if started else MessageId.OPERATOR_STOPPED)
             | {"cause": "operator"},
         )  # fmt: skip

@@ -69,8 +69,8 @@ class UnitCache:
 
     async def verify(self, unit: str) -> UnitProperties | None:
         """Ask whether the unit is loaded, and for its properties if so."""
-        # In a pattern a backslash quotes the next character (fnmatch(3)).
-        if unit not in await self.list(unit.replace("\\", "\\\\")):
+        # Unit names hold no wildcards, and systemd takes a backslash literally (FNM_NOESCAPE).
+        if unit not in await self.list(unit):
             self._units.pop(unit, None)
             return None
         return await self.read(unit)

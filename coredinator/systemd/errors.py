@@ -19,6 +19,10 @@ class NoSuchUnit(SystemdError):
     """No unit of that name is loaded."""
 
 
+class NotReferenced(SystemdError):
+    """This connection holds no reference on the unit."""
+
+
 class AlreadySubscribed(SystemdError):
     """This connection receives systemd's signals already."""
 
@@ -31,6 +35,7 @@ _BY_NAME: dict[str, type[SystemdError]] = {
     "org.freedesktop.systemd1.UnitExists": UnitExists,
     "org.freedesktop.systemd1.AlreadySubscribed": AlreadySubscribed,
     "org.freedesktop.systemd1.NoSuchUnit": NoSuchUnit,
+    "org.freedesktop.systemd1.NotReferenced": NotReferenced,
     "org.freedesktop.systemd1.UnitNotLoaded": NoSuchUnit,
     "org.freedesktop.DBus.Error.UnknownObject": NoSuchUnit,
     "org.freedesktop.DBus.Error.FileNotFound": NoSuchUnit,

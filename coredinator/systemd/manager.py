@@ -13,7 +13,7 @@ from typing import cast
 from gi.repository import Gio, GLib
 
 from coredinator.systemd.connection import BusConnection, Match
-from coredinator.systemd.errors import AlreadySubscribed, NoSuchUnit, SystemdError, SystemdUnavailable
+from coredinator.systemd.errors import AlreadySubscribed, NoSuchUnit, NotReferenced, SystemdError, SystemdUnavailable
 from coredinator.systemd.escape import object_path_to_unit, unit_to_object_path
 from coredinator.systemd.properties import to_variants
 from coredinator.systemd.types import (
@@ -140,13 +140,10 @@ class SystemdManager:
         await self._ignore_missing("RefUnit", unit)
 
     async def unref(self, unit: str) -> None:
-        """Give up the reference of this connection, if it has one."""
-        try:
-            await self._ignore_missing("UnrefUnit", unit)
-        except SystemdUnavailable:
-            raise
-        except SystemdError as error:
-            _log.debug("no reference to give up on %s: %s", unit, error)
+        """Give up all references of this connection: systemd counts each RefUnit."""
+        with contextlib.suppress(NotReferenced, NoSuchUnit):
+            while True:
+                await self._call("UnrefUnit", GLib.Variant("(s)", (unit,)), unit)
 
     async def list_units(self, *patterns: str) -> list[ListedUnit]:
         """The loaded units whose names match one of the shell patterns."""

@@ -81,8 +81,16 @@ class UnitProperties:
 
     @property
     def at_rest(self) -> bool:
-        """No process and none to come: inactive or failed, and no job queued (a restart has one)."""
-        return self.active_state in {"inactive", "failed"} and self.job[0] == 0
+        """No process and none to come: inactive or failed, no job queued (a restart has one).
+
+        On its way to an automatic restart a unit passes through such a state for an instant; from
+        systemd 254 on its sub-state tells, before that only a second look does.
+        """
+        return (
+            self.active_state in {"inactive", "failed"}
+            and self.job[0] == 0
+            and not self.sub_state.endswith("-before-auto-restart")
+        )
 
     @property
     def argv(self) -> tuple[str, ...]:

@@ -1,7 +1,9 @@
 """Two-part messages on the event bus: a topic, and JSON."""
 
 import json
-from typing import Any
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
 
 import zmq
 import zmq.asyncio
@@ -10,18 +12,25 @@ from coredinator.demo.config import EventBus
 
 
 class BusClient:
-    """Publishes anything, and receives one topic."""
+    """Publishes anything, and receives one topic. ZeroMQ finds the bus again whenever it restarts."""
 
     def __init__(self, bus: EventBus, topic: str) -> None:
-        context = zmq.asyncio.Context.instance()
-        self._publisher = context.socket(zmq.PUB)
-        self._publisher.setsockopt(zmq.LINGER, 0)
+        self._context = zmq.asyncio.Context()
+        self._publisher = self._context.socket(zmq.PUB)
         self._publisher.connect(bus.publishers)
-        self._subscriber = context.socket(zmq.SUB)
+        self._subscriber = self._context.socket(zmq.SUB)
         self._subscriber.connect(bus.subscribers)
         self._subscriber.subscribe(topic.encode())
 
-    async def publish(self, topic: str, payload: dict[str, Any]) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._context.destroy(linger=0)
+
+    async def publish(self, topic: str, payload: Mapping[str, object]) -> None:
         """Send a message to whoever has subscribed to its topic."""
         await self._publisher.send_multipart([topic.encode(), json.dumps(payload).encode()])
 

@@ -1,11 +1,12 @@
 """The demo agent's config file, read by CoreIO, CoreRL and the plant."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Self
 
 import yaml
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
 
 class OpcConnection(BaseModel):
@@ -80,7 +81,11 @@ class DemoConfig(BaseModel):
 
 
 def config_argument(program: str) -> DemoConfig:
-    """The config that the command line of a demo program names with --config-name."""
+    """The config that the command line names with --config-name; ends the program if it is no good."""
     parser = argparse.ArgumentParser(prog=program)
     parser.add_argument("--config-name", type=Path, required=True, metavar="FILE", help="the agent's YAML config")
-    return DemoConfig.read(parser.parse_args().config_name)
+    path: Path = parser.parse_args().config_name
+    try:
+        return DemoConfig.read(path)
+    except (OSError, yaml.YAMLError, ValidationError) as error:
+        sys.exit(f"{program}: {path} is no config for the demo: {error}")

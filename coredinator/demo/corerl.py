@@ -1,38 +1,40 @@
-"""A CoreRL: it sees the event bus only. Its policy is the multiloop controller of tep-studio."""
+"""A CoreRL: it sees the event bus only, and answers every observation with actuator values."""
 
 import logging
 
-from tep_studio.control import RickerMultiLoopController
-
 from coredinator.demo.bus import BusClient
 from coredinator.demo.config import DemoConfig, config_argument
+from coredinator.demo.controller import MultiLoop
 from coredinator.demo.process import run
-from coredinator.demo.tags import ACTUATORS, HOURS, MEASUREMENTS, TOPIC_ACTUATORS, TOPIC_MEASUREMENTS, TRIP
+from coredinator.demo.tags import HOURS, TOPIC_ACTUATORS, TOPIC_OBSERVATION, TRIP
 
 _log = logging.getLogger(__name__)
 
+_LONGEST_GAP = 0.05
+"""Simulated hours without an observation after which the controller's memory is of another plant."""
+
 
 async def control(config: DemoConfig) -> None:
-    """Answer every new observation with actuator values until cancelled."""
-    bus = BusClient(config.event_bus, TOPIC_MEASUREMENTS)
-    controller = RickerMultiLoopController()
-    last: float | None = None
-    while True:
-        observation = await bus.newest()
-        hours = float(observation[HOURS])
-        measurements = [float(observation[tag]) for tag in MEASUREMENTS]
-        if observation[TRIP]:
-            continue
-        if last is None or hours < last:
-            # The first sight of this plant: begin where it is, without a bump.
-            controller.setpoints = None
-            controller.reset(measurements, time=hours)
-            _log.info("agent %s takes over after %.2f simulated hours", config.agent_name, hours)
-        elif hours - last < config.interaction.action_period * config.plant.hours_per_second:
-            continue
-        last = hours
-        action, _ = controller.compute_action(measurements, time=hours)
-        await bus.publish(TOPIC_ACTUATORS, dict(zip(ACTUATORS, action.tolist(), strict=True)))
+    """Control the plant until cancelled."""
+    shortest_gap = config.interaction.action_period * config.plant.hours_per_second
+    controller: MultiLoop | None = None
+    last = 0.0
+    with BusClient(config.event_bus, TOPIC_OBSERVATION) as bus:
+        while True:
+            observation = await bus.newest()
+            hours: float = observation[HOURS]
+            if observation[TRIP]:
+                if controller is not None:
+                    _log.warning("the plant tripped after %.2f simulated hours: %s", hours, observation[TRIP])
+                    controller = None
+                continue
+            if controller is None or not 0 <= hours - last <= _LONGEST_GAP:
+                _log.info("agent %s takes over after %.2f simulated hours", config.agent_name, hours)
+                controller = MultiLoop(observation, hours)
+            elif hours - last < shortest_gap:
+                continue
+            last = hours
+            await bus.publish(TOPIC_ACTUATORS, controller.act(observation, hours))
 
 
 def main() -> None:

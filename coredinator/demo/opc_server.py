@@ -3,15 +3,18 @@
 import asyncio
 import logging
 import os
+import sys
 
 from asyncua import Server
 
+from coredinator.demo.opc import NAMESPACE, NAMESPACE_INDEX, node_id
 from coredinator.demo.process import run
-from coredinator.demo.tags import ACTUATORS, HOURS, MEASUREMENTS, NAMESPACE, NAMESPACE_INDEX, NO_PLANT_YET, TRIP, node_id
+from coredinator.demo.tags import ACTUATORS, HOURS, MEASUREMENTS, NO_PLANT_YET, TRIP
 
 _log = logging.getLogger(__name__)
 
 URL_VARIABLE = "COREDINATOR_DEMO_OPC_URL"
+"""Names the address to serve: this program takes no argument."""
 
 
 async def serve(url: str) -> None:
@@ -38,8 +41,10 @@ async def serve(url: str) -> None:
 
 
 def main() -> None:
-    """Entry point; the address is in the environment, for this program takes no argument."""
-    run(serve(os.environ[URL_VARIABLE]))
+    """Entry point."""
+    if (url := os.environ.get(URL_VARIABLE)) is None:
+        sys.exit(f"opc_server: {URL_VARIABLE} is not set; use the launcher that coredinator.demo.build writes")
+    run(serve(url))
 
 
 if __name__ == "__main__":

@@ -12,13 +12,14 @@ from asyncua import Client
 from tep_studio import TennesseeEastmanProcess
 
 from coredinator.demo.config import DemoConfig, Plant, config_argument
-from coredinator.demo.process import run, stay_linked
-from coredinator.demo.tags import ACTUATORS, HOURS, MEASUREMENTS, TRIP, nodes
+from coredinator.demo.opc import nodes, stay_linked
+from coredinator.demo.process import run
+from coredinator.demo.tags import ACTUATORS, HOURS, MEASUREMENTS, TRIP
 
 _log = logging.getLogger(__name__)
 
 STEP_HOURS = 0.0005
-"""Simulated hours of one integration step."""
+"""Simulated hours of one integration step; the process is too stiff for longer ones."""
 
 
 class Simulation:
@@ -26,26 +27,32 @@ class Simulation:
 
     def __init__(self, plant: Plant) -> None:
         self._process = TennesseeEastmanProcess()
-        self.measurements, info = self._process.reset(seed=plant.seed)
+        self._measurements, info = self._process.reset(seed=plant.seed)
+        self._hours_per_second = plant.hours_per_second
         self.actuators = np.array(info["implemented_action"], dtype=float)
         self.trip = ""
-        self._hours_per_second = plant.hours_per_second
+        self.advanced = asyncio.Event()
 
     @property
     def hours(self) -> float:
         """Simulated time in hours."""
         return self._process.time
 
+    @property
+    def values(self) -> list[float | str]:
+        """What the instruments show, in the order of MEASUREMENTS, TRIP, HOURS."""
+        return [*map(float, self._measurements), self.trip, float(self.hours)]
+
     def advance(self, seconds: float) -> None:
-        """Simulate what passes in `seconds` of wall time."""
+        """Simulate what passes in `seconds` of wall time; nothing more happens in a tripped plant."""
         for _ in range(max(1, round(seconds * self._hours_per_second / STEP_HOURS))):
             if self.trip:
                 return
             result = self._process.advance(self.actuators, control_interval=STEP_HOURS)
-            self.measurements = result.measurements
+            self._measurements = result.measurements
             if result.shutdown_status["terminated"]:
                 self.trip = str(result.shutdown_status["message"])
-                _log.warning("the plant tripped after %.2f hours: %s", self.hours, self.trip)
+                _log.warning("the plant tripped after %.2f simulated hours: %s", self.hours, self.trip)
 
     async def run(self, period: float) -> None:
         """Advance for ever. Time that the whole machine lost is not made up for in one leap."""
@@ -55,26 +62,26 @@ class Simulation:
             due = max(due + period, loop.time() - period)
             await asyncio.sleep(due - loop.time())
             self.advance(period)
+            self.advanced.set()
 
 
 async def simulate(config: DemoConfig) -> None:
     """Run the plant and keep it linked to its OPC UA server."""
     simulation = Simulation(config.plant)
-    period = config.interaction.obs_period
 
     async def exchange(client: Client) -> None:
         actuators = nodes(client, ACTUATORS)
-        measurements = nodes(client, (*MEASUREMENTS, HOURS, TRIP))
-        # A new plant begins at its operating point, whatever the last one left behind.
+        instruments = nodes(client, (*MEASUREMENTS, TRIP, HOURS))
+        # A new server knows no actuator values yet, and an old one those of the plant before this.
         await client.write_values(actuators, simulation.actuators.tolist())
         while True:
+            await client.write_values(instruments, simulation.values)
+            simulation.advanced.clear()
+            await simulation.advanced.wait()
             simulation.actuators[:] = await client.read_values(actuators)
-            values = [*map(float, simulation.measurements), float(simulation.hours), simulation.trip]
-            await client.write_values(measurements, values)
-            await asyncio.sleep(period / 2)
 
     async with asyncio.TaskGroup() as group:
-        group.create_task(simulation.run(period))
+        group.create_task(simulation.run(config.interaction.obs_period))
         group.create_task(stay_linked(config.opc_url, exchange))
 
 

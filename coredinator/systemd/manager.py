@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import re
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -74,11 +74,12 @@ class SystemdManager:
         self._jobs: dict[str, asyncio.Future[JobResult]] = {}
         # A job can end before the answer that names it has been handled.
         self._finished: OrderedDict[str, JobResult] = OrderedDict()
+        self._references: Counter[str] = Counter()
         self._introduction: asyncio.Task[None] | None = None
         self._bus = BusConnection(
             Gio.BusType.SYSTEM if scope is Scope.SYSTEM else Gio.BusType.SESSION,
             self._matches(),
-            on_up=self._introduce,
+            on_up=self._reconnected,
             on_down=self._lost,
         )
 
@@ -121,6 +122,8 @@ class SystemdManager:
         arguments = GLib.Variant(
             "(ssa(sv)a(sa(sv)))", (unit, "fail", to_variants(properties), [])
         )
+        if properties.get("AddRef"):
+            self._references[unit] += 1
         return await self._run_job("StartTransientUnit", unit, arguments, job_timeout)
 
     async def start_unit(self, unit: str, *, job_timeout: float) -> JobResult:
@@ -137,12 +140,16 @@ class SystemdManager:
 
     async def ref(self, unit: str) -> None:
         """Keep the unit loaded while this connection lives; nothing if it is not loaded."""
+        self._references[unit] += 1
         await self._ignore_missing("RefUnit", unit)
 
     async def unref(self, unit: str) -> None:
-        """Give up all references of this connection: systemd counts each RefUnit."""
+        """Give up all references of this connection: systemd counts each of them.
+
+        Where others hold one too, systemd does not say that ours are used up; hence our own count.
+        """
         with contextlib.suppress(NotReferenced, NoSuchUnit):
-            while True:
+            for _ in range(self._references.pop(unit, 0)):
                 await self._call("UnrefUnit", GLib.Variant("(s)", (unit,)), unit)
 
     async def list_units(self, *patterns: str) -> list[ListedUnit]:
@@ -227,6 +234,10 @@ class SystemdManager:
             _SYSTEMD, path, interface, method, arguments,
             subject=subject, timeout=self._call_timeout,
         )  # fmt: skip
+
+    def _reconnected(self) -> None:
+        self._references.clear()  # they went with the old connection
+        self._introduce()
 
     def _introduce(self) -> None:
         if self._introduction is not None:

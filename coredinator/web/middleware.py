@@ -12,6 +12,8 @@ from coredinator.web.errors import VERSION_HEADER
 
 BODY_LIMIT = 1024 * 1024
 """Bytes of a request's body."""
+_DRAIN_LIMIT = 16 * BODY_LIMIT
+"""So much of a larger body is read and dropped: a client that is cut off while it sends sees no answer."""
 
 
 class VersionHeader:
@@ -42,21 +44,19 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        declared = Headers(scope=scope).get("content-length", "0")
-        if declared.isdigit() and int(declared) > BODY_LIMIT:
-            await _too_large(scope, receive, send)
-            return
-        received = 0
         messages: list[Message] = []
-        while True:
+        received = 0
+        more = True
+        while more and received <= _DRAIN_LIMIT:
             message = await receive()
-            messages.append(message)
             received += len(message.get("body", b""))
-            if received > BODY_LIMIT:
-                await _too_large(scope, receive, send)
-                return
-            if not message.get("more_body", False):
-                break
+            more = message.get("more_body", False)
+            if received <= BODY_LIMIT:
+                messages.append(message)
+        if received > BODY_LIMIT:
+            detail = f"the body is larger than {BODY_LIMIT} bytes"
+            await JSONResponse({"detail": detail}, 413)(scope, receive, send)
+            return
         messages.reverse()
 
         async def replay() -> Message:
@@ -89,8 +89,3 @@ class OriginGuard:
 
     def _may(self, origin: str, host: str) -> bool:
         return origin in self._allowed or "*" in self._allowed or urlsplit(origin).netloc == host
-
-
-async def _too_large(scope: Scope, receive: Receive, send: Send) -> None:
-    detail = f"the body is larger than {BODY_LIMIT} bytes"
-    await JSONResponse({"detail": detail}, 413, {"Connection": "close"})(scope, receive, send)

@@ -44,3 +44,10 @@ def events(host: Host) -> Iterator[Subscriber]:
     wait_for(hears, what="events")
     yield subscriber
     subscriber.close()
+
+
+@pytest.fixture(scope="module")
+def shared_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """One manager for all tests of a module that create nothing."""
+    with Host.running(tmp_path_factory.mktemp("shared")) as running:
+        yield running

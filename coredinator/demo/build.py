@@ -1,5 +1,9 @@
-"""Writing the demo's base path and config: four executables, and the agent's YAML."""
+"""Writing the demo's base path: four executables, and the agent's YAML config.
 
+python -m coredinator.demo.build BASE_PATH
+"""
+
+import argparse
 import shlex
 import socket
 import sys
@@ -9,14 +13,17 @@ from pathlib import Path
 from coredinator.demo.config import Coreio, DemoConfig, EventBus, Interaction, OpcConnection, Plant
 from coredinator.demo.opc_server import URL_VARIABLE
 
+HOURS_PER_SECOND = 0.05
+"""Fast enough to watch; slow enough that a CoreRL which crashed is back before the plant is lost."""
+
 _PROGRAMS = {
     "opc_server": "coredinator.demo.opc_server",
     "opc_tep": "coredinator.demo.opc_tep",
     "linux-coreio-v1.0.0": "coredinator.demo.coreio",
     "linux-corerl-v1.0.0": "coredinator.demo.corerl",
 }
-_CYCLES_PER_HOUR = 200
-"""Exchanges with the plant in a simulated hour; at fewer than 100 the loop is close to unstable."""
+_EXCHANGES_PER_HOUR = 200
+"""Exchanges with the plant in a simulated hour; below about 70 the controller cannot hold it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +34,32 @@ class DemoFiles:
     config_path: Path
     config: DemoConfig
 
+    @property
+    def manager_flags(self) -> list[str]:
+        """The command line of a manager that fits: it must run the bus where the config says."""
+        bus = self.config.event_bus
+        return [
+            "--base-path", str(self.base_path), "--event-bus-host", bus.host,
+            "--event-bus-pub-port", str(bus.pub_port), "--event-bus-sub-port", str(bus.sub_port),
+        ]  # fmt: skip
 
-def build_demo(folder: Path, *, hours_per_second: float) -> DemoFiles:
-    """Write executables and config below `folder`, with ports that are free now."""
+
+def build_demo(base_path: Path, *, hours_per_second: float = HOURS_PER_SECOND) -> DemoFiles:
+    """Write executables and config into `base_path`, with ports that are free now."""
+    config = make_config(hours_per_second)
+    base_path.mkdir(parents=True, exist_ok=True)
+    for name, module in _PROGRAMS.items():
+        _write_launcher(base_path / name, module, config.opc_url)
+    config_path = base_path.absolute() / "tep.yaml"
+    config.write(config_path)
+    return DemoFiles(base_path.absolute(), config_path, config)
+
+
+def make_config(hours_per_second: float) -> DemoConfig:
+    """A config with free ports and the periods that belong to the plant's speed."""
     opc, coreio, corerl, publishers, subscribers = free_ports(5)
-    period = 1 / (_CYCLES_PER_HOUR * hours_per_second)
-    config = DemoConfig(
+    period = 1 / (_EXCHANGES_PER_HOUR * hours_per_second)
+    return DemoConfig(
         agent_name="tep",
         coreio=Coreio(
             coreio_origin=f"tcp://127.0.0.1:{coreio}",
@@ -44,13 +71,6 @@ def build_demo(folder: Path, *, hours_per_second: float) -> DemoFiles:
         interaction=Interaction(obs_period=period, action_period=period / 2),
         plant=Plant(hours_per_second=hours_per_second),
     )
-    base_path = folder / "bin"
-    base_path.mkdir()
-    for name, module in _PROGRAMS.items():
-        _write_launcher(base_path / name, module, config.opc_url)
-    config_path = folder / "tep.yaml"
-    config.write(config_path)
-    return DemoFiles(base_path, config_path, config)
 
 
 def free_ports(count: int) -> list[int]:
@@ -64,9 +84,23 @@ def free_ports(count: int) -> list[int]:
 
 def _write_launcher(path: Path, module: str, opc_url: str) -> None:
     """An executable of the name that Coredinator looks for, which runs a module of this package."""
+    # Not a #! line with Python itself: that must not contain blanks, nor be longer than 255 bytes.
     path.write_text(
         "#!/bin/sh\n"
         f"export {URL_VARIABLE}={shlex.quote(opc_url)}\n"
         f'exec {shlex.quote(sys.executable)} -m {module} "$@"\n'
     )
     path.chmod(0o755)
+
+
+def main() -> None:
+    """Build, and say how to go on."""
+    parser = argparse.ArgumentParser(prog="coredinator.demo.build", description="Write the demo's executables and config.")
+    parser.add_argument("base_path", type=Path, metavar="BASE_PATH", help="folder to write to; made if missing")
+    files = build_demo(parser.parse_args().base_path)
+    print(f"config:  {files.config_path}")  # noqa: T201  # the program's output
+    print(f"manager: coredinator {shlex.join(files.manager_flags)}")  # noqa: T201  # the program's output
+
+
+if __name__ == "__main__":
+    main()

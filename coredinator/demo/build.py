@@ -95,7 +95,9 @@ def _write_launcher(path: Path, module: str, opc_url: str) -> None:
 
 def main() -> None:
     """Build, and say how to go on."""
-    parser = argparse.ArgumentParser(prog="coredinator.demo.build", description="Write the demo's executables and config.")
+    parser = argparse.ArgumentParser(
+        prog="coredinator.demo.build", description="Write the demo's executables and config."
+    )
     parser.add_argument("base_path", type=Path, metavar="BASE_PATH", help="folder to write to; made if missing")
     files = build_demo(parser.parse_args().base_path)
     print(f"config:  {files.config_path}")  # noqa: T201  # the program's output

@@ -32,7 +32,8 @@ class BusClient:
 
     async def publish(self, topic: str, payload: Mapping[str, object]) -> None:
         """Send a message to whoever has subscribed to its topic."""
-        await self._publisher.send_multipart([topic.encode(), json.dumps(payload).encode()])
+        message = [topic.encode(), json.dumps(payload).encode()]
+        await self._publisher.send_multipart(message)  # pyright: ignore[reportUnknownMemberType]
 
     async def newest(self) -> dict[str, Any]:
         """Wait for a message; of several that have come already, the last one."""

@@ -1,5 +1,8 @@
 """The policy of the demo's CoreRL: tep-studio's multiloop controller, fitted to a plant behind a network."""
 
+# pyright: reportMissingTypeStubs=false
+# tep-studio is typed, and does not say so with a py.typed file.
+
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -49,9 +52,7 @@ def from_here(
         strategy,
         feed_loops=tuple(replace(loop, x0=observation[loop.mv]) for loop in strategy.feed_loops),
         reactor_level=start(strategy.reactor_level, observation["separator_temperature"], setpoints.reactor_level),
-        reactor_pressure=start(
-            strategy.reactor_pressure, observation["purge_flow"] / base, setpoints.reactor_pressure
-        ),
+        reactor_pressure=start(strategy.reactor_pressure, observation["purge_flow"] / base, setpoints.reactor_pressure),
         reactor_temperature=start(
             strategy.reactor_temperature,
             observation[strategy.reactor_temperature.drives],

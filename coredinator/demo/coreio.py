@@ -2,7 +2,7 @@
 
 import asyncio
 
-from asyncua import Client
+from asyncua.client.client import Client
 
 from coredinator.demo.bus import BusClient
 from coredinator.demo.config import DemoConfig, config_argument

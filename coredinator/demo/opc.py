@@ -4,8 +4,9 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 
-from asyncua import Client, Node
-from asyncua.ua import NodeId, UaError
+from asyncua.client.client import Client
+from asyncua.common.node import Node
+from asyncua.ua import Int16, NodeId, String, UaError
 
 _log = logging.getLogger(__name__)
 
@@ -20,7 +21,7 @@ _TIMEOUT = 2.0
 
 def node_id(tag: str) -> NodeId:
     """The id of a tag's node."""
-    return NodeId(tag, NAMESPACE_INDEX)
+    return NodeId(String(tag), Int16(NAMESPACE_INDEX))
 
 
 def nodes(client: Client, tags: Iterable[str]) -> list[Node]:

@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 
-from asyncua import Server
+from asyncua.server.server import Server
 
 from coredinator.demo.opc import NAMESPACE, NAMESPACE_INDEX, node_id
 from coredinator.demo.process import run

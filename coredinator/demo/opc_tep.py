@@ -4,11 +4,14 @@ It waits for nobody: without new actuator values it goes on with the last ones, 
 plant stays so; a restart of this process is a new plant at its operating point.
 """
 
+# pyright: reportMissingTypeStubs=false
+# tep-studio is typed, and does not say so with a py.typed file.
+
 import asyncio
 import logging
 
 import numpy as np
-from asyncua import Client
+from asyncua.client.client import Client
 from tep_studio import TennesseeEastmanProcess
 
 from coredinator.demo.config import DemoConfig, Plant, config_argument

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -35,7 +35,7 @@ class DemoSession:
 
     @classmethod
     @contextmanager
-    def running(cls, folder: Path, *, hours_per_second: float = HOURS_PER_SECOND) -> Iterator[Self]:
+    def running(cls, folder: Path, *, hours_per_second: float = HOURS_PER_SECOND) -> Generator[Self]:
         """Build everything below `folder`, start it, and stop all of it at the end, whatever happens.
 
         Raises DemoError if the manager or the agent does not start.
@@ -49,7 +49,7 @@ class DemoSession:
             client = stack.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=_STOP_TIMEOUT))
             session = cls(files, client, plant)
             # The bus outlives its manager by design, and so does an agent whose manager has died.
-            stack.callback(_systemctl, "stop", _BUS, _SLICE)
+            stack.callback(_stop_units)
             manager = _start_manager(files, folder, port)
             stack.callback(_end, manager)
             session.wait_for_manager(manager, folder / "manager.log")
@@ -60,22 +60,22 @@ class DemoSession:
     def start_agent(self) -> None:
         """Start the demo agent through the API."""
         order = {"config_path": str(self.files.config_path)}
-        self.agent_id = self._post("/api/agents/demo/tep/start", order)["agent_id"]
+        self.agent_id = self._ask("POST", "/api/agents/demo/tep/start", order).json()["agent_id"]
 
     def stop_corerl(self) -> None:
         """Take the controller away from the plant."""
-        self._post(f"/api/agents/{self.agent_id}/stop")
+        self._ask("POST", f"/api/agents/{self.agent_id}/stop")
 
     def status(self) -> dict[str, Any]:
         """The agent's status. Raises DemoError."""
-        return self._ask("GET", f"/api/agents/{self.agent_id}/status")
+        return self._ask("GET", f"/api/agents/{self.agent_id}/status").json()
 
     def stop(self) -> None:
         """Stop the agent, its plant and its CoreIO, as far as they were started. Raises DemoError."""
         if self.agent_id:
             coreio = self.status()["service_statuses"]["coreio"]["id"]
-            self._post(f"/api/agents/demo/tep/{self.agent_id}/stop")
-            self._post(f"/api/coreio/{coreio}/stop")
+            self._ask("POST", f"/api/agents/demo/tep/{self.agent_id}/stop")
+            self._ask("POST", f"/api/coreio/{coreio}/stop")
 
     def wait_for_manager(self, manager: subprocess.Popen[bytes], log: Path) -> None:
         """Return when the manager answers. Raises DemoError with its last words if it does not."""
@@ -89,28 +89,27 @@ class DemoSession:
                 return
         raise DemoError(f"the manager did not start: {log.read_text().strip()[-2000:] or 'it said nothing'}")
 
-    def _post(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        return self._ask("POST", path, body)
-
-    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    def _ask(self, method: str, path: str, body: Mapping[str, str] | None = None) -> httpx.Response:
         try:
             answer = self._client.request(method, path, json=body)
         except httpx.HTTPError as error:
             raise DemoError(f"{method} {path}: {error}") from error
         if answer.is_error:
             raise DemoError(f"{method} {path}: {answer.status_code} {answer.text}")
-        return answer.json()
+        return answer
 
 
 def refuse_company() -> None:
-    """Raise DemoError if Coredinator runs something under this systemd already.
+    """Raise DemoError if Coredinator runs something under this systemd already, or there is no systemd.
 
-    The demo's manager would adopt it, and the demo's end would stop it.
+    The demo's manager would adopt such units, and the demo's end would stop them.
     """
-    units = [line.split()[0] for line in _systemctl("list-units", "--plain", "--no-legend", "coredinator*").splitlines()]
-    others = [unit for unit in units if unit != _SLICE]
-    if others:
-        raise DemoError(f"Coredinator has units here already; stop them first: systemctl --user stop {' '.join(others)}")
+    listed = _systemctl("list-units", "--plain", "--no-legend", "coredinator*")
+    if listed.returncode != 0:
+        raise DemoError(f"no user systemd to run units: {listed.stderr.strip()}; use packaging/user-systemd.py")
+    units = [line.split()[0] for line in listed.stdout.splitlines()]
+    if others := " ".join(unit for unit in units if unit != _SLICE):
+        raise DemoError(f"Coredinator has units here already; stop them first: systemctl --user stop {others}")
 
 
 def _start_manager(files: DemoFiles, folder: Path, port: int) -> subprocess.Popen[bytes]:
@@ -120,7 +119,7 @@ def _start_manager(files: DemoFiles, folder: Path, port: int) -> subprocess.Pope
     )  # fmt: skip
     # A process group of its own: Ctrl-C is for the demo, which ends the manager last.
     with (folder / "manager.log").open("wb") as log:
-        return subprocess.Popen(command, stdout=log, stderr=log, process_group=0)
+        return subprocess.Popen(command, stdout=log, stderr=log, process_group=0)  # noqa: S603  # our own command
 
 
 def _end(manager: subprocess.Popen[bytes]) -> None:
@@ -132,9 +131,11 @@ def _end(manager: subprocess.Popen[bytes]) -> None:
         manager.wait()
 
 
-def _systemctl(*arguments: str) -> str:
-    """Call `systemctl --user`. Raises DemoError if there is no such systemd."""
-    done = subprocess.run(["systemctl", "--user", *arguments], check=False, capture_output=True, text=True)
-    if done.returncode == 1 and not done.stdout:
-        raise DemoError(f"systemctl --user {arguments[0]}: {done.stderr.strip()}")
-    return done.stdout
+def _stop_units() -> None:
+    _systemctl("stop", _BUS, _SLICE)
+    _systemctl("reset-failed", "coredinator*")
+
+
+def _systemctl(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = ["systemctl", "--user", *arguments]
+    return subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603  # our own command

@@ -1,5 +1,8 @@
 """The plant's tags, alike as OPC UA nodes and in messages on the event bus."""
 
+# pyright: reportMissingTypeStubs=false
+# tep-studio is typed, and does not say so with a py.typed file.
+
 from tep_studio.simulation.schema import TEP_SCHEMA
 
 MEASUREMENTS: tuple[str, ...] = tuple(TEP_SCHEMA.names("measurements"))

@@ -9,6 +9,7 @@ if __name__ == "__main__" and not __package__:
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import socket
@@ -117,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def create_reloaded_app() -> FastAPI:
     """The application for uvicorn's reloader, which starts it anew in a child process each time."""
-    settings = parse_settings(os.environ[_ARGUMENTS].split("\0"))
+    settings = parse_settings(json.loads(os.environ[_ARGUMENTS]))
     set_up_logging(settings.logging)
     lock = lock_state_dir(settings.state_dir)
     app = create_app(settings, Mirror.open(settings.state_dir / "coredinator.db"))
@@ -126,7 +127,7 @@ def create_reloaded_app() -> FastAPI:
 
 
 def _serve_reloading(settings: Settings, arguments: Sequence[str]) -> None:
-    os.environ[_ARGUMENTS] = "\0".join(arguments)
+    os.environ[_ARGUMENTS] = json.dumps(list(arguments))
     uvicorn.run(
         "coredinator.app:create_reloaded_app", factory=True, reload=True,
         reload_dirs=[str(Path(__file__).parent)], host=settings.host, port=settings.port,

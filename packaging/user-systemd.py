@@ -12,6 +12,7 @@ is the socket of a container engine, say). COREDINATOR_BED=private tells the com
 A private one needs root, Python 3.12 (os.unshare) and Debian's packages systemd and dbus-user-session.
 """
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -59,6 +60,7 @@ def own_systemd_answers() -> bool:
 
 def run_in_namespaces(command: Sequence[str]) -> int:
     """Fork the first process of new namespaces, and wait for it."""
+    cgroup = enter_cgroup()
     enter_namespaces()
     # A signal that comes before the child has its handlers must not get lost.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
@@ -70,7 +72,35 @@ def run_in_namespaces(command: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGTERM))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     _, status = os.waitpid(child, 0)
+    leave_cgroup(cgroup)
     return exit_code(status)
+
+
+def enter_cgroup() -> Path:
+    """Move into a cgroup of our own: systemd takes its own one for the root of all that it makes.
+
+    Two private ones at a time would otherwise put units of the same name into the same cgroup.
+    """
+    mounted = Path("/sys/fs/cgroup/unified") if Path("/sys/fs/cgroup/unified").exists() else Path("/sys/fs/cgroup")
+    lines = Path("/proc/self/cgroup").read_text().splitlines()
+    own = next(line.removeprefix("0::") for line in lines if line.startswith("0::"))
+    cgroup = mounted / own.strip("/") / f"user-systemd-{os.getpid()}"
+    try:
+        cgroup.mkdir()
+        (cgroup / "cgroup.procs").write_text(str(os.getpid()))
+    except OSError as error:
+        sys.exit(f"user-systemd: cannot make the cgroup {cgroup}: {error.strerror}; run it as root")
+    return cgroup
+
+
+def leave_cgroup(cgroup: Path) -> None:
+    """Move out and remove what systemd left; the processes in it have ended with the namespace."""
+    (cgroup.parent / "cgroup.procs").write_text(str(os.getpid()))
+    # On a host with cgroup v1 hierarchies systemd makes the same folders in its named one.
+    for root in (cgroup, *Path("/sys/fs/cgroup").glob(f"*/{cgroup.name}")):
+        for folder, _, _ in os.walk(root, topdown=False):
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)
 
 
 def enter_namespaces() -> None:

@@ -146,9 +146,8 @@ def wanted(
     identity: Identity, agent_id: str, path: Path, *, coreio_id: str | None = None, version: str | None = None
 ) -> ServiceRecord:
     """A service as a start asks for it."""
-    return ServiceRecord(
-        identity, agent_id, str(path), Intent.RUNNING, coreio_id=coreio_id, pinned_version=version
-    )
+    config_path = str(path) if identity.spec.takes_config else None
+    return ServiceRecord(identity, agent_id, config_path, Intent.RUNNING, coreio_id=coreio_id, pinned_version=version)
 
 
 async def load_config(config_path: str) -> tuple[Path, Mapping[str, Any]]:

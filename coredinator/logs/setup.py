@@ -8,6 +8,7 @@ from pathlib import Path
 
 import structlog
 
+from coredinator.errors import SettingsError
 from coredinator.logs.journal import JournalHandler, runs_under_systemd
 
 FILE_SIZE = 10_000_000
@@ -34,7 +35,7 @@ class LogSettings:
 def set_up_logging(settings: LogSettings) -> None:
     """Send all logging of the process to the journal (under systemd), the console and the file.
 
-    Under systemd the console is the journal already, so it is left out there. Raises OSError if
+    Under systemd the console is the journal already, so it is left out there. Raises SettingsError if
     the file cannot be opened.
     """
     handlers: list[logging.Handler] = []
@@ -45,9 +46,12 @@ def set_up_logging(settings: LogSettings) -> None:
         console.setFormatter(_formatter(_without_ids, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())))
         handlers.append(console)
     if settings.file is not None:
-        file = logging.handlers.RotatingFileHandler(
-            settings.file, maxBytes=FILE_SIZE, backupCount=FILE_BACKUPS, encoding="utf-8"
-        )
+        try:
+            file = logging.handlers.RotatingFileHandler(
+                settings.file, maxBytes=FILE_SIZE, backupCount=FILE_BACKUPS, encoding="utf-8"
+            )
+        except OSError as error:
+            raise SettingsError(f"log file {settings.file} cannot be opened: {error.strerror}") from error
         file.setFormatter(
             _formatter(structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer())
         )

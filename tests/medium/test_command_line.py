@@ -1,0 +1,158 @@
+"""The three ways to start the manager, its flags and files, and how it ends when it cannot run."""
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.support.host import Host, wait_for
+
+ROOT = Path(__file__).parent.parent.parent
+WAYS = (
+    [sys.executable, "-m", "coredinator.app"],
+    [sys.executable, str(ROOT / "coredinator" / "app.py")],
+    [str(Path(sys.executable).with_name("coredinator"))],
+)
+
+
+def run(*arguments: str, program: Sequence[str] = WAYS[0]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*program, *arguments], capture_output=True, text=True, timeout=30, check=False)
+
+
+def assert_one_line(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert done.returncode != 0
+    lines = [line for line in done.stderr.splitlines() if line]
+    assert len(lines) == 1, done.stderr
+    for word in words:
+        assert word in lines[0]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=["module", "file", "script"])
+def test_each_way_serves(idle_host: Host, way: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    command = way + idle_host.command()[3:]
+    monkeypatch.setattr(idle_host, "command", lambda: command)
+    idle_host.launch()
+    idle_host.start(idle_host.config("backwash"))
+    assert idle_host.status("backwash")["state"] == "running"
+
+
+@pytest.mark.parametrize("way", WAYS, ids=["module", "file", "script"])
+def test_help_names_every_flag(way: list[str]) -> None:
+    done = run("--help", program=way)
+    assert done.returncode == 0
+    for flag in (
+        "--base-path", "--port", "--host", "--log-file", "--log-level", "--no-console", "--reload",
+        "--event-bus-host", "--event-bus-pub-port", "--event-bus-sub-port", "--system", "--user",
+        "--state-dir", "--config", "--cors-origin",
+    ):  # fmt: skip
+        assert flag in done.stdout
+
+
+def test_a_port_in_use_ends_with_one_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = run("--base-path", str(tmp_path), "--state-dir", str(tmp_path / "state"), "--port", port)
+    assert_one_line(done, port, "in use")
+
+
+def test_a_base_path_that_is_a_file_ends_with_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    assert_one_line(run("--base-path", str(file)), str(file), "not a folder")
+
+
+def test_a_missing_base_path_ends_with_one_line(tmp_path: Path) -> None:
+    assert_one_line(run("--base-path", str(tmp_path / "none")), str(tmp_path / "none"), "does not exist")
+
+
+def test_no_base_path_ends_with_one_line() -> None:
+    assert_one_line(run(), "--base-path")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("port: 99999\n", "port"),
+        ("bse-path: /tmp\n", "bse-path"),
+        ("port: [\n", "line 2"),
+        ("- port\n", "mapping"),
+        ("log-level: loud\n", "loud"),
+        ("event-bus-pub-port: 5560\n", "5560"),
+    ],
+)
+def test_a_bad_settings_file_ends_with_one_line(tmp_path: Path, text: str, words: str) -> None:
+    file = tmp_path / "coredinator.yaml"
+    file.write_text(text)
+    assert_one_line(run("--base-path", str(tmp_path), "--config", str(file)), words)
+
+
+def test_a_state_folder_that_cannot_be_made_ends_with_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = run("--base-path", str(tmp_path), "--state-dir", str(tmp_path / "file" / "state"))
+    assert_one_line(done, str(tmp_path / "file" / "state"))
+
+
+def test_a_log_file_that_cannot_be_opened_ends_with_one_line(tmp_path: Path) -> None:
+    log = str(tmp_path / "none" / "x.log")
+    assert_one_line(run("--base-path", str(tmp_path), "--state-dir", str(tmp_path / "s"), "--log-file", log), log)
+
+
+def test_flags_win_over_the_settings_file(idle_host: Host) -> None:
+    settings = idle_host.folder / "coredinator.yaml"
+    settings.write_text(f"base-path: {json.dumps(str(idle_host.base_path))}\nport: 1\nlog-level: debug\n")
+    command = [argument for argument in idle_host.command() if argument not in {"--base-path", str(idle_host.base_path)}]
+    idle_host.extra_flags = []
+    idle_host.command = lambda: [*command, "--config", str(settings)]  # type: ignore[method-assign]
+    idle_host.launch()
+    assert idle_host.health()["service"] == "coredinator"
+
+
+def test_the_log_file_holds_json_lines(idle_host: Host) -> None:
+    log = idle_host.folder / "coredinator.log"
+    idle_host.extra_flags = ["--log-file", str(log), "--no-console"]
+    idle_host.launch()
+    idle_host.start(idle_host.config("backwash"))
+
+    def started() -> list[dict[str, str]]:
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        return [line for line in lines if line["event"] == "backwash-corerl started"]
+
+    (line,) = wait_for(started)
+    assert line["agent_id"] == "backwash"
+    assert line["unit"] == "coredinator-agent@backwash.service"
+    assert line["level"] == "info"
+    assert "backwash" not in idle_host.log.read_text()
+
+
+def test_sigterm_ends_the_manager_and_nothing_else(host: Host) -> None:
+    host.start(host.config("backwash"))
+    pids = host.pids("backwash")
+    host.terminate()
+    assert all(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def test_reload_serves_again_after_a_change(tmp_path: Path, idle_host: Host) -> None:
+    package = tmp_path / "checkout" / "coredinator"
+    shutil.copytree(ROOT / "coredinator", package, ignore=shutil.ignore_patterns("__pycache__"))
+    command = [sys.executable, str(package / "app.py"), *idle_host.command()[3:], "--reload"]
+    idle_host.command = lambda: command  # type: ignore[method-assign]
+    idle_host.launch()
+    first = idle_host.health()["process_id"]
+    with (package / "agent" / "status.py").open("a") as source:
+        source.write("\n# changed\n")
+
+    def served_by() -> int:
+        try:
+            return idle_host.health()["process_id"]
+        except OSError:
+            return first
+        except Exception as error:  # noqa: BLE001  # httpx errors of every kind while it restarts
+            assert "Error" in type(error).__name__ or "Protocol" in type(error).__name__
+            return first
+
+    wait_for(lambda: served_by() != first, timeout=30)

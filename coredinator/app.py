@@ -13,7 +13,7 @@ import json
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 import uvicorn
 from fastapi import FastAPI
@@ -26,6 +26,7 @@ from coredinator.logs import MessageId, set_up_logging
 from coredinator.runtime import Runtime, lock_state_dir
 from coredinator.settings import Settings, parse_settings
 from coredinator.store import Mirror
+from coredinator.utils.command_line import die
 from coredinator.web import agents, coreio, demo, health
 from coredinator.web.errors import install_error_handlers
 from coredinator.web.middleware import BodyLimit, OriginGuard, VersionHeader
@@ -57,7 +58,7 @@ def create_app(settings: Settings, mirror: Mirror) -> FastAPI:
     """The application on an open mirror."""
 
     @contextlib.asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         runtime = Runtime(settings, mirror)
         app.state.runtime = runtime
         watchdog = asyncio.create_task(_feed_watchdog())
@@ -107,11 +108,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             )  # fmt: skip
             Server(config).run(sockets=[listener])
     except SettingsError as error:
-        _die(str(error), os.EX_CONFIG)
+        die("coredinator", str(error), os.EX_CONFIG)
     except StoreError as error:
-        _die(str(error), os.EX_TEMPFAIL)
+        die("coredinator", str(error), os.EX_TEMPFAIL)
     except CoredinatorError as error:
-        _die(str(error), os.EX_UNAVAILABLE)
+        die("coredinator", str(error), os.EX_UNAVAILABLE)
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -151,11 +152,6 @@ async def _feed_watchdog() -> None:
     while interval:
         daemon.notify("WATCHDOG=1")
         await asyncio.sleep(interval)
-
-
-def _die(message: str, code: int) -> None:
-    print(f"coredinator: {message}", file=sys.stderr)
-    sys.exit(code)
 
 
 if __name__ == "__main__":

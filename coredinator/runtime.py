@@ -54,7 +54,9 @@ def lock_state_dir(state_dir: Path) -> IO[str]:
         state_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
         file = path.open("a+")
     except OSError as error:
-        raise StoreError(f"state folder {state_dir} cannot be used: {error.strerror}; check its path and owner") from error
+        raise StoreError(
+            f"state folder {state_dir} cannot be used: {error.strerror}; check its path and owner"
+        ) from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -62,7 +64,8 @@ def lock_state_dir(state_dir: Path) -> IO[str]:
         holder = file.read().strip() or "unknown"
         file.close()
         raise StoreError(
-            f"state folder {state_dir} is in use by another coredinator (PID {holder}); stop it or give another --state-dir"
+            f"state folder {state_dir} is in use by another coredinator (PID {holder}); "
+            "stop it or give another --state-dir"
         ) from None
     file.truncate(0)
     file.write(str(os.getpid()))
@@ -75,9 +78,7 @@ class Runtime:
 
     def __init__(self, settings: Settings, mirror: Mirror) -> None:
         self.settings = settings
-        self.addresses = BusAddresses(
-            settings.event_bus_host, settings.event_bus_pub_port, settings.event_bus_sub_port
-        )
+        self.addresses = BusAddresses(settings.event_bus_host, settings.event_bus_pub_port, settings.event_bus_sub_port)
         self.mirror = mirror
         self.systemd = SystemdManager(settings.scope, unit_prefix=UNIT_PREFIX)
         self._publisher = Publisher(self.addresses.publisher_endpoint)
@@ -159,13 +160,12 @@ class Runtime:
         return True
 
     async def _synchronise(self) -> None:
-        assert self._identity is not None
+        if self._identity is None:
+            return
         marker = self.settings.state_dir / _RESUME
         known = self.registry.meta("systemd")
         resumed = marker.exists()
-        await self._supervisor.take_stock(
-            str(self._identity), fresh=resumed or known != str(self._identity)
-        )
+        await self._supervisor.take_stock(str(self._identity), fresh=resumed or known != str(self._identity))
         if resumed:
             marker.unlink(missing_ok=True)
         self._adopted.set()

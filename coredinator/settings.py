@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
 from coredinator import __version__
 from coredinator.errors import ConfigError, SettingsError
@@ -17,6 +18,14 @@ from coredinator.systemd import Scope
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 
 type Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+def default_state_dir() -> Path:
+    """`$STATE_DIRECTORY` as systemd sets it, else the XDG state folder."""
+    if given := os.environ.get("STATE_DIRECTORY"):
+        return Path(given.split(":")[0])
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "coredinator"
 
 
 class Settings(BaseModel):
@@ -37,7 +46,7 @@ class Settings(BaseModel):
     event_bus_pub_port: Port = 5559
     event_bus_sub_port: Port = 5560
     scope: Scope = Field(default_factory=lambda: Scope.SYSTEM if os.geteuid() == 0 else Scope.USER)
-    state_dir: Path = Field(default_factory=lambda: default_state_dir())
+    state_dir: Path = Field(default_factory=default_state_dir)
     cors_origin: tuple[str, ...] = ()
     stable_period: float = Field(default=600.0, gt=0)
     """Seconds of running after which a service's restart delay begins anew."""
@@ -64,7 +73,11 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _ports_differ(self) -> Self:
-        ports = {"port": self.port, "event-bus-pub-port": self.event_bus_pub_port, "event-bus-sub-port": self.event_bus_sub_port}  # fmt: skip
+        ports = {
+            "port": self.port,
+            "event-bus-pub-port": self.event_bus_pub_port,
+            "event-bus-sub-port": self.event_bus_sub_port,
+        }
         for name, port in ports.items():
             twins = [other for other, value in ports.items() if value == port and other != name]
             if twins:
@@ -75,14 +88,6 @@ class Settings(BaseModel):
     def logging(self) -> LogSettings:
         """Where the log goes."""
         return LogSettings(self.log_level, self.log_file, console=not self.no_console)
-
-
-def default_state_dir() -> Path:
-    """`$STATE_DIRECTORY` as systemd sets it, else the XDG state folder."""
-    if given := os.environ.get("STATE_DIRECTORY"):
-        return Path(given.split(":")[0])
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "coredinator"
 
 
 def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
@@ -109,7 +114,7 @@ def _read_file(path: Path) -> dict[str, Any]:
     return settings
 
 
-def _describe(problem: Any) -> str:
+def _describe(problem: ErrorDetails) -> str:
     message = str(problem["msg"]).removeprefix("Value error, ")
     name = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "missing":
@@ -129,18 +134,50 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--version", action="version", version=f"coredinator {__version__}")
     add("--config", type=Path, metavar="FILE", help="YAML file with the same keys as the flags below; flags win")
-    add("--base-path", type=Path, metavar="DIR", help="folder that holds the executables, searched at any depth (required)")
+    add(
+        "--base-path",
+        type=Path,
+        metavar="DIR",
+        help="folder that holds the executables, searched at any depth (required)",
+    )
     add("--host", metavar="ADDRESS", help="address of the REST API (default 127.0.0.1)")
     add("--port", type=int, help="port of the REST API (default 7000)")
-    add("--cors-origin", action="append", metavar="ORIGIN", help="web origin that may use the API, such as https://ui.example; may be repeated (default none)")
+    add(
+        "--cors-origin",
+        action="append",
+        metavar="ORIGIN",
+        help="web origin that may use the API, such as https://ui.example; may be repeated (default none)",
+    )
     add("--event-bus-host", metavar="ADDRESS", help="address of the event bus (default *, all interfaces)")
     add("--event-bus-pub-port", type=int, metavar="PORT", help="port that publishers connect to (default 5559)")
     add("--event-bus-sub-port", type=int, metavar="PORT", help="port that subscribers connect to (default 5560)")
-    add("--state-dir", type=Path, metavar="DIR", help="folder of the state database (default $STATE_DIRECTORY, else ~/.local/state/coredinator)")
+    add(
+        "--state-dir",
+        type=Path,
+        metavar="DIR",
+        help="folder of the state database (default $STATE_DIRECTORY, else ~/.local/state/coredinator)",
+    )
     scope = parser.add_mutually_exclusive_group()
-    scope.add_argument("--system", dest="scope", action="store_const", const=Scope.SYSTEM, help="use the host's systemd (default for root)")
-    scope.add_argument("--user", dest="scope", action="store_const", const=Scope.USER, help="use the user's systemd (default for others)")
-    add("--stable-period", type=float, metavar="SECONDS", help="running time after which a service's restart delay begins anew (default 600)")
+    scope.add_argument(
+        "--system",
+        dest="scope",
+        action="store_const",
+        const=Scope.SYSTEM,
+        help="use the host's systemd (default for root)",
+    )
+    scope.add_argument(
+        "--user",
+        dest="scope",
+        action="store_const",
+        const=Scope.USER,
+        help="use the user's systemd (default for others)",
+    )
+    add(
+        "--stable-period",
+        type=float,
+        metavar="SECONDS",
+        help="running time after which a service's restart delay begins anew (default 600)",
+    )
     add("--log-file", type=Path, metavar="FILE", help="also log JSON lines to FILE, rotated at 10 MB, 5 backups")
     add("--log-level", choices=LOG_LEVELS, help="least severity that is logged (default info)")
     add("--no-console", action="store_true", help="do not log to standard error")

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Run a command beside a user systemd: the user's own, or a private one in namespaces of its own.
 
     user-systemd.py [--private] COMMAND [ARGUMENT…]
@@ -52,9 +51,7 @@ def main() -> None:
 
 def own_systemd_answers() -> bool:
     """Whether this user has a systemd of its own that is up."""
-    answer = subprocess.run(
-        ["systemctl", "--user", "is-system-running"], capture_output=True, text=True, check=False
-    )
+    answer = subprocess.run(["systemctl", "--user", "is-system-running"], capture_output=True, text=True, check=False)
     return answer.stdout.strip() in {"running", "degraded", "starting"}
 
 
@@ -100,7 +97,7 @@ def leave_cgroup(cgroup: Path) -> None:
     for root in (cgroup, *Path("/sys/fs/cgroup").glob(f"*/{cgroup.name}")):
         for folder, _, _ in os.walk(root, topdown=False):
             with contextlib.suppress(OSError):
-                os.rmdir(folder)
+                Path(folder).rmdir()
 
 
 def enter_namespaces() -> None:
@@ -116,7 +113,14 @@ def be_first_process(command: Sequence[str]) -> int:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     prepare_mounts()
     os.environ.update({"XDG_RUNTIME_DIR": str(RUNTIME_DIR), BED: "private"})
-    for name in ("DBUS_SESSION_BUS_ADDRESS", "NOTIFY_SOCKET", "INVOCATION_ID", "JOURNAL_STREAM", "LISTEN_FDS", "LISTEN_PID"):
+    for name in (
+        "DBUS_SESSION_BUS_ADDRESS",
+        "NOTIFY_SOCKET",
+        "INVOCATION_ID",
+        "JOURNAL_STREAM",
+        "LISTEN_FDS",
+        "LISTEN_PID",
+    ):
         os.environ.pop(name, None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     start_services()
@@ -145,7 +149,7 @@ def prepare_mounts() -> None:
 
 
 def mount(*arguments: str, pass_fds: Sequence[int] = ()) -> None:
-    """Call mount(8), or end with what it says."""
+    """Call the command of that name, or end with what it says."""
     done = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False, pass_fds=pass_fds)
     if done.returncode != 0:
         sys.exit(f"user-systemd: {done.stderr.strip()}")
@@ -188,7 +192,7 @@ def restore_signals() -> None:
 
 
 def exit_code(status: int) -> int:
-    """A wait status as the shell shows it: 128 and the signal's number for a killed process."""
+    """The code of a wait status as the shell shows it: 128 and the signal's number for a killed process."""
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
 

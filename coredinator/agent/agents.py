@@ -66,9 +66,7 @@ class Agents:
             for kind in PLANT_KINDS:
                 await self._supervisor.start(wanted(identify(kind, agent.instance), agent.instance, path))
         await self._supervisor.start(wanted(coreio, agent.instance, path), any_config=True)
-        await self._supervisor.start(
-            wanted(agent, agent.instance, path, coreio_id=coreio.instance, version=version)
-        )
+        await self._supervisor.start(wanted(agent, agent.instance, path, coreio_id=coreio.instance, version=version))
 
     async def stop(self, agent_id: str) -> None:
         """Stop CoreRL; CoreIO goes on. Stopping what is stopped or unknown is no error."""

@@ -7,12 +7,11 @@ is ready and, as long as it really forwards, that it is alive.
 import argparse
 import os
 import signal
-import sys
 import threading
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import NoReturn, cast
 
 import zmq
 from systemd import daemon
@@ -20,7 +19,9 @@ from systemd import daemon
 from coredinator.errors import ConfigError, SettingsError
 from coredinator.event_bus.addresses import BusAddresses
 from coredinator.service.config_file import read_config
+from coredinator.utils.command_line import die
 
+_LAST_PORT = 65535
 _ENDING = {signal.SIGTERM, signal.SIGINT}
 _PROBE_PUBLISHERS = "inproc://probe-publishers"
 _PROBE_SUBSCRIBERS = "inproc://probe-subscribers"
@@ -142,7 +143,7 @@ def parse_addresses(arguments: Sequence[str] | None) -> BusAddresses:
     if not isinstance(host, str) or not host:
         raise SettingsError(f"event bus host {host!r} is not an address; use *, a name or an IP address")
     for port in (pub_port, sub_port):
-        if not isinstance(port, int) or not 1 <= port <= 65535:
+        if not isinstance(port, int) or not 1 <= port <= _LAST_PORT:
             raise SettingsError(f"event bus port {port!r} is not a port; use a number from 1 to 65535")
     if pub_port == sub_port:
         raise SettingsError(f"publishers and subscribers cannot share port {pub_port}; give each one of its own")
@@ -174,8 +175,7 @@ def _watch(probe: Probe) -> None:
             daemon.notify("WATCHDOG=1")
 
 
-def _die(message: str, code: int) -> None:
+def _die(message: str, code: int) -> NoReturn:
     # systemd keeps the status text until the next start: there the manager finds the reason.
     daemon.notify(f"STATUS={message}")
-    print(f"coredinator-eventbus: {message}", file=sys.stderr)
-    sys.exit(code)
+    die("coredinator-eventbus", message, code)

@@ -28,7 +28,7 @@ class Publisher:
     def __init__(self, endpoint: str) -> None:
         self.dropped = 0
         self._context = zmq.Context()
-        self._socket = self._context.socket(zmq.PUB)
+        self._socket: zmq.Socket[bytes] = self._context.socket(zmq.PUB)
         self._socket.setsockopt(zmq.LINGER, _LINGER_MS)
         self._socket.setsockopt(zmq.IPV6, 1)
         self._socket.connect(endpoint)
@@ -37,7 +37,7 @@ class Publisher:
         """Send topic and JSON as a two-part message."""
         message = [topic.encode(), json.dumps(payload).encode()]
         try:
-            self._socket.send_multipart(message, zmq.DONTWAIT)
+            self._socket.send_multipart(message, flags=zmq.DONTWAIT)  # pyright: ignore[reportUnknownMemberType]  # as pyzmq types it
         except zmq.ZMQError:
             self.dropped += 1
 

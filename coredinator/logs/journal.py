@@ -45,7 +45,7 @@ class JournalHandler(logging.Handler):
                 SYSLOG_IDENTIFIER="coredinator",
                 **fields_of(record),
             )
-        except Exception:
+        except Exception:  # noqa: BLE001  # as logging's own handlers do: a log line never ends the program
             self.handleError(record)
 
 

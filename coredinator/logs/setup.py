@@ -52,9 +52,7 @@ def set_up_logging(settings: LogSettings) -> None:
             )
         except OSError as error:
             raise SettingsError(f"log file {settings.file} cannot be opened: {error.strerror}") from error
-        file.setFormatter(
-            _formatter(structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer())
-        )
+        file.setFormatter(_formatter(structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()))
         handlers.append(file)
     logging.basicConfig(level=settings.level.upper(), handlers=handlers or [logging.NullHandler()], force=True)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):

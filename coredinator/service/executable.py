@@ -57,7 +57,7 @@ def choose(candidates: Iterable[Executable], pinned: str | None) -> Executable |
     """The newest of the candidates, or the one whose version is `pinned` (`1.2.3` or `v1.2.3`)."""
     wanted = pinned.removeprefix("v") if pinned else None
     fitting = [item for item in candidates if wanted is None or str(item.version) == wanted]
-    lowest = Version(False, -1, 0, 0)
+    lowest = Version(stable=False, major=-1, minor=0, patch=0)
     return max(fitting, key=lambda item: (item.version or lowest, str(item.path)), default=None)
 
 
@@ -71,9 +71,7 @@ def find_executable(base_path: Path, kind: Kind, pinned: str | None = None) -> E
     if found is None:
         wanted = f"{kind.program} {pinned}" if pinned else kind.program
         pattern = f"linux-{kind.program}-v*.*.*" if kind.versioned else f"*{kind.program}*"
-        raise ExecutableNotFound(
-            f"no executable {wanted} under {base_path}; put a runnable file named {pattern} there"
-        )
+        raise ExecutableNotFound(f"no executable {wanted} under {base_path}; put a runnable file named {pattern} there")
     return found
 
 
@@ -89,6 +87,4 @@ def _candidates(base_path: Path, kind: Kind) -> Iterator[Executable]:
 
 def _version(match: re.Match[str]) -> Version:
     build = match["build"]
-    return Version(
-        build is None, int(match["major"]), int(match["minor"]), int(match["patch"]), int(build or 0)
-    )
+    return Version(build is None, int(match["major"]), int(match["minor"]), int(match["patch"]), int(build or 0))

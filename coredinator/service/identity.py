@@ -45,7 +45,8 @@ def identify(kind: KindName, instance: str) -> Identity:
     identity = Identity(kind, instance)
     if (length := len(identity.unit)) > UNIT_NAME_MAX:
         raise InvalidId(
-            f"id {instance[:40]!r}… makes a unit name of {length} characters, systemd allows {UNIT_NAME_MAX}; shorten it"
+            f"id {instance[:40]!r}… makes a unit name of {length} characters, "
+            f"systemd allows {UNIT_NAME_MAX}; shorten it"
         )
     return identity
 

@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Any
 
 from coredinator.service.identity import identify
 from coredinator.service.record import Pending, ServiceRecord
@@ -86,5 +87,6 @@ def transition_to_row(transition: Transition) -> Row:
 
 def transition_from_row(row: Row) -> Transition:
     """Read a row of `transitions`."""
-    values = {name: row[name] for name in Transition.__dataclass_fields__}
-    return Transition(**values | {"at": datetime.fromisoformat(row["at"])})
+    values: dict[str, Any] = {name: row[name] for name in Transition.__dataclass_fields__}
+    values["at"] = datetime.fromisoformat(row["at"])
+    return Transition(**values)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -101,9 +101,7 @@ class Supervisor:
                 return
             await self._systemd.wait_available()
             await self._stop(record)
-            await self._units.discard(
-                identity.unit, job_timeout=_STOP_TIMEOUT, removal_timeout=_REMOVAL_TIMEOUT
-            )
+            await self._units.discard(identity.unit, job_timeout=_STOP_TIMEOUT, removal_timeout=_REMOVAL_TIMEOUT)
             self._created.pop(identity.unit, None)
             self._registry.forget(identity)
 
@@ -385,7 +383,7 @@ class Supervisor:
         )  # fmt: skip
 
     @asynccontextmanager
-    async def _locked(self, unit: str) -> AsyncIterator[None]:
+    async def _locked(self, unit: str) -> AsyncGenerator[None]:
         entry = self._locks[unit]
         entry.users += 1
         try:

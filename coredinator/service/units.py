@@ -39,7 +39,7 @@ class UnitCache:
         return unit
 
     def announce_removal(self, unit: str) -> None:
-        """systemd says that it unloads the unit. A daemon-reload says so too: ask before believing it."""
+        """Systemd says that it unloads the unit. A daemon-reload says so too: ask before believing it."""
         self._signals[unit] += 1
         if (removal := self._removals.get(unit)) is not None:
             removal.set()

@@ -27,8 +27,9 @@ def command_line(executable: str, identity: Identity, config_path: str | None) -
 
 
 def workload_properties(record: ServiceRecord, *, systemd_version: int) -> dict[str, object]:
-    """Properties for StartTransientUnit. The record must have an executable."""
-    assert record.executable is not None
+    """Properties for StartTransientUnit. Raises ValueError for a record without an executable."""
+    if record.executable is None:
+        raise ValueError(f"{record.unit} has no executable to run")
     identity = record.identity
     argv = command_line(record.executable, identity, record.config_path)
     return {

@@ -176,7 +176,8 @@ class Mirror:
         if rows:
             columns = ", ".join(rows[0])
             values = ", ".join(f":{name}" for name in rows[0])
-            self._connection.executemany(f"REPLACE INTO {table} ({columns}) VALUES ({values})", rows)
+            statement = f"REPLACE INTO {table} ({columns}) VALUES ({values})"  # noqa: S608  # names from our own code
+            self._connection.executemany(statement, rows)
 
     def _prune(self, added: int) -> None:
         self._noted += added

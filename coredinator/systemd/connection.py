@@ -56,7 +56,7 @@ class BusConnection:
         self._on_down = on_down
         self._loop = asyncio.get_running_loop()
         self._context = GLib.MainContext.new()
-        self._main = GLib.MainLoop.new(self._context, False)
+        self._main = GLib.MainLoop.new(self._context, is_running=False)
         self._connection: Gio.DBusConnection | None = None
         self._down_reason = "not connected yet"
         self._retry_delay = _RECONNECT_FIRST
@@ -80,7 +80,7 @@ class BusConnection:
         arguments: GLib.Variant | None,
         *,
         subject: str,
-        timeout: float,
+        timeout: float,  # noqa: ASYNC109  # the peer gets it too
     ) -> GLib.Variant:
         """Call a method; `subject` names the unit in errors, `timeout` is in seconds.
 
@@ -126,13 +126,13 @@ class BusConnection:
 
         source = GLib.idle_source_new()
         source.set_priority(GLib.PRIORITY_DEFAULT)
-        source.set_callback(once)
+        source.set_callback(once)  # pyright: ignore[reportUnknownMemberType]  # as the stubs have it
         source.attach(self._context)
 
     def _run(self) -> None:
         self._context.push_thread_default()
         self._connect()
-        self._main.run()
+        self._main.run()  # pyright: ignore[reportUnknownMemberType]  # as the stubs have it
         if (connection := self._connection) is not None:
             self._connection = None
             connection.close_sync(None)
@@ -169,7 +169,7 @@ class BusConnection:
             Gio.DBusSignalFlags.NONE, received,
         )  # fmt: skip
 
-    def _closed(self, connection: Gio.DBusConnection, _vanished: bool, error: GLib.Error | None) -> None:
+    def _closed(self, connection: Gio.DBusConnection, _vanished: object, error: GLib.Error | None) -> None:
         if connection is self._connection:
             self._connection = None
             self._lost(f"the message bus closed the connection{f': {error.message}' if error else ''}")
@@ -178,7 +178,7 @@ class BusConnection:
         self._down_reason = reason
         self.to_loop(self._on_down, reason)
         source = GLib.timeout_source_new(int(self._retry_delay * 1000))
-        source.set_callback(self._retry)
+        source.set_callback(self._retry)  # pyright: ignore[reportUnknownMemberType]  # as the stubs have it
         source.attach(self._context)
         self._retry_delay = min(self._retry_delay * 2, _RECONNECT_MAX)
 

@@ -20,11 +20,11 @@ class NoSuchUnit(SystemdError):
 
 
 class NotReferenced(SystemdError):
-    """This connection holds no reference on the unit."""
+    """The connection holds no reference on the unit."""
 
 
 class AlreadySubscribed(SystemdError):
-    """This connection receives systemd's signals already."""
+    """The connection receives systemd's signals already."""
 
 
 class AccessDenied(SystemdError):

@@ -119,9 +119,7 @@ class SystemdManager:
         self, unit: str, properties: Mapping[str, object], *, job_timeout: float
     ) -> JobResult:
         """Create and start a unit and wait for its job. Raises UnitExists if one is loaded."""
-        arguments = GLib.Variant(
-            "(ssa(sv)a(sa(sv)))", (unit, "fail", to_variants(properties), [])
-        )
+        arguments = GLib.Variant("(ssa(sv)a(sa(sv)))", (unit, "fail", to_variants(properties), []))
         if properties.get("AddRef"):
             self._references[unit] += 1
         return await self._run_job("StartTransientUnit", unit, arguments, job_timeout)
@@ -154,17 +152,13 @@ class SystemdManager:
 
     async def list_units(self, *patterns: str) -> list[ListedUnit]:
         """The loaded units whose names match one of the shell patterns."""
-        reply = await self._call(
-            "ListUnitsByPatterns", GLib.Variant("(asas)", ([], list(patterns))), "list of units"
-        )
+        reply = await self._call("ListUnitsByPatterns", GLib.Variant("(asas)", ([], list(patterns))), "list of units")
         rows = cast("list[tuple[str, str, str, str, str, str, str, int, str, str]]", reply.unpack()[0])
         return [ListedUnit(row[0], row[2], row[3], row[4], row[7]) for row in rows]
 
     async def unit_properties(self, unit: str) -> UnitProperties:
         """All properties of a loaded unit. Asking for one that is not loaded makes systemd load it."""
-        reply = await self._call(
-            "GetAll", GLib.Variant("(s)", ("",)), unit, unit_to_object_path(unit), _PROPERTIES
-        )
+        reply = await self._call("GetAll", GLib.Variant("(s)", ("",)), unit, unit_to_object_path(unit), _PROPERTIES)
         return UnitProperties(unit).merge(_of_interest(reply.get_child_value(0)))
 
     async def has_unit_file(self, unit: str) -> bool:
@@ -182,9 +176,7 @@ class SystemdManager:
         except SystemdUnavailable:
             return True
 
-    async def _run_job(
-        self, method: str, unit: str, arguments: GLib.Variant, job_timeout: float
-    ) -> JobResult:
+    async def _run_job(self, method: str, unit: str, arguments: GLib.Variant, job_timeout: float) -> JobResult:
         reply = await self._call(method, arguments, unit)
         job = cast("str", reply.unpack()[0])
         if (result := self._finished.get(job)) is not None:
@@ -206,9 +198,7 @@ class SystemdManager:
             _log.debug("%s: %s is not loaded", method, unit)
 
     async def _manager_property(self, name: str) -> object:
-        reply = await self._call(
-            "Get", GLib.Variant("(ss)", (_MANAGER, name)), name, _PATH, _PROPERTIES
-        )
+        reply = await self._call("Get", GLib.Variant("(ss)", (_MANAGER, name)), name, _PATH, _PROPERTIES)
         return reply.unpack()[0]
 
     async def _call(
@@ -257,10 +247,9 @@ class SystemdManager:
             return
         digits = re.match(r"\d+", str(version))
         self._version = int(digits[0]) if digits else 0
-        boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         self._down_reason = None
         self._available.set()
-        self._emit(Connected(Identity(boot_id, cast("int", started))))
+        self._emit(Connected(Identity(_boot_id(), cast("int", started))))
 
     async def _hello_property(self, name: str) -> object:
         arguments = GLib.Variant("(ss)", (_MANAGER, name))
@@ -335,6 +324,10 @@ class SystemdManager:
             self._finished.popitem(last=False)
 
 
+def _boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
 def _unit_and_mode(unit: str) -> GLib.Variant:
     return GLib.Variant("(ss)", (unit, "replace"))
 
@@ -343,7 +336,7 @@ def _of_interest(properties: GLib.Variant) -> dict[str, object]:
     """Unpack only what UnitProperties has: a service has some 300 properties."""
     found: dict[str, object] = {}
     for name in FIELD_BY_DBUS_NAME:
-        value = properties.lookup_value(name, None)
+        value = cast("GLib.Variant | None", properties.lookup_value(name, None))
         if value is not None:
             found[name] = value.unpack()
     return found

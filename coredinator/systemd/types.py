@@ -1,8 +1,9 @@
 """What systemd tells, as frozen dataclasses."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
+from typing import cast
 
 
 class JobResult(StrEnum):
@@ -17,7 +18,7 @@ class JobResult(StrEnum):
     OTHER = "other"
 
     @classmethod
-    def _missing_(cls, value: object) -> "JobResult":
+    def _missing_(cls, value: object) -> "JobResult":  # noqa: ARG003  # the name is enum's
         return cls.OTHER  # newer versions of systemd add results
 
 
@@ -74,10 +75,8 @@ class UnitProperties:
 
     def merge(self, changed: Mapping[str, object]) -> "UnitProperties":
         """A copy with the D-Bus properties in `changed`; names that are of no interest are ignored."""
-        return replace(
-            self,
-            **{FIELD_BY_DBUS_NAME[name]: _freeze(value) for name, value in changed.items() if name in FIELD_BY_DBUS_NAME},
-        )  # fmt: skip
+        known = {FIELD_BY_DBUS_NAME[name]: value for name, value in changed.items() if name in FIELD_BY_DBUS_NAME}
+        return replace(self, **{name: _freeze(value) for name, value in known.items()})
 
     @property
     def at_rest(self) -> bool:
@@ -97,8 +96,7 @@ class UnitProperties:
         """The command line of ExecStart=, empty if there is none."""
         if not self.exec_start:
             return ()
-        argv = self.exec_start[0][1]
-        return tuple(str(word) for word in argv) if isinstance(argv, tuple) else ()
+        return tuple(cast("tuple[str, ...]", self.exec_start[0][1]))
 
     @property
     def extra_fields(self) -> dict[str, str]:
@@ -114,7 +112,7 @@ FIELD_BY_DBUS_NAME: Mapping[str, str] = {
 
 def _freeze(value: object) -> object:
     if isinstance(value, list | tuple):
-        return tuple(_freeze(item) for item in value)  # pyright: ignore[reportUnknownVariableType]  # D-Bus values are untyped
+        return tuple(_freeze(item) for item in cast("Iterable[object]", value))
     return value
 
 

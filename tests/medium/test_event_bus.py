@@ -126,7 +126,7 @@ def test_a_subscriber_of_everything_never_sees_the_probe(
         bus.close()
 
 
-def test_a_taken_port_is_one_line_and_exit_code_69(tmp_path: Path) -> None:
+def test_a_taken_port_is_one_line_and_exit_code_69() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = subprocess.run(
@@ -137,7 +137,9 @@ def test_a_taken_port_is_one_line_and_exit_code_69(tmp_path: Path) -> None:
     assert str(port) in done.stderr
 
 
-@pytest.mark.parametrize("flags", [["--pub-port", "0"], ["--sub-port", "70000"], ["--pub-port", "5", "--sub-port", "5"]])
+@pytest.mark.parametrize(
+    "flags", [["--pub-port", "0"], ["--sub-port", "70000"], ["--pub-port", "5", "--sub-port", "5"]]
+)
 def test_a_bad_port_is_one_line_and_exit_code_78(flags: list[str]) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "coredinator.event_bus", *flags], capture_output=True, text=True, check=False
@@ -167,7 +169,11 @@ def test_a_slow_subscriber_blocks_nobody(bus: Bus, context: zmq.Context[zmq.Sock
 
 def test_garbage_on_either_port_stops_nothing(bus: Bus, context: zmq.Context[zmq.Socket[bytes]]) -> None:
     for port in (bus.addresses.pub_port, bus.addresses.sub_port):
-        for garbage in (b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 4096, b"\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f" + b"\x00" * 100):
+        for garbage in (
+            b"GET / HTTP/1.1\r\n\r\n",
+            b"\xff" * 4096,
+            b"\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f" + b"\x00" * 100,
+        ):
             with socket.create_connection(("127.0.0.1", port), timeout=5) as raw, contextlib.suppress(OSError):
                 raw.sendall(garbage)
     sink = subscriber(context, bus, b"t")

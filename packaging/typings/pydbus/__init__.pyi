@@ -1,0 +1,6 @@
+from gi.repository import Gio
+
+class Bus:
+    con: Gio.DBusConnection
+
+def connect(address: str) -> Bus: ...

@@ -143,7 +143,7 @@ def parse_addresses(arguments: Sequence[str] | None) -> BusAddresses:
     if not isinstance(host, str) or not host:
         raise SettingsError(f"event bus host {host!r} is not an address; use *, a name or an IP address")
     for port in (pub_port, sub_port):
-        if not isinstance(port, int) or not 1 <= port <= _LAST_PORT:
+        if not isinstance(port, int) or isinstance(port, bool) or not 1 <= port <= _LAST_PORT:
             raise SettingsError(f"event bus port {port!r} is not a port; use a number from 1 to 65535")
     if pub_port == sub_port:
         raise SettingsError(f"publishers and subscribers cannot share port {pub_port}; give each one of its own")

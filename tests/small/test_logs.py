@@ -1,0 +1,31 @@
+"""Log records as the journal and the console get them."""
+
+import logging
+import re
+
+from coredinator.logs import MessageId
+from coredinator.logs.journal import fields_of
+
+
+def test_message_ids_are_all_different_and_well_formed() -> None:
+    values = [message.value for message in MessageId]
+    assert len(set(values)) == len(values)
+    assert all(re.fullmatch(r"[0-9a-f]{32}", value) for value in values)
+
+
+def test_the_journal_gets_coredinators_fields_and_no_others() -> None:
+    record = logging.makeLogRecord(
+        {
+            "msg": "x",
+            "agent_id": "backwash",
+            "unit": "coredinator-agent@backwash.service",
+            "message_id": MessageId.SERVICE_STARTED,
+            "cause": None,
+            "password": "secret",
+        }
+    )
+    assert fields_of(record) == {
+        "COREDINATOR_AGENT": "backwash",
+        "COREDINATOR_UNIT": "coredinator-agent@backwash.service",
+        "MESSAGE_ID": MessageId.SERVICE_STARTED.value,
+    }

@@ -1,0 +1,86 @@
+"""The properties of a unit, and reading a record back from them."""
+
+import pytest
+from gi.repository import GLib
+
+from coredinator.service.identity import Identity, identify
+from coredinator.service.record import ServiceRecord
+from coredinator.service.state import Intent
+from coredinator.service.workload import adopt, workload_properties
+from coredinator.services import KindName
+from coredinator.systemd import UnitProperties
+from coredinator.systemd.properties import to_variants
+
+
+def record(identity: Identity, config: str = "/etc/x/backwash.yaml", coreio: str | None = "one of it") -> ServiceRecord:
+    return ServiceRecord(
+        identity, "backwash", config, Intent.RUNNING, executable="/opt/linux-corerl-v1.2.3", coreio_id=coreio
+    )
+
+
+AGENT = identify(KindName.CORERL, "backwash")
+
+
+def test_old_versions_of_systemd_get_no_properties_they_do_not_know() -> None:
+    old, new = (workload_properties(record(AGENT), systemd_version=version) for version in (252, 257))
+    assert set(new) - set(old) == {"RestartSteps", "RestartMaxDelayUSec"}
+    assert (old["RestartUSec"], new["RestartUSec"], new["RestartMaxDelayUSec"]) == (500_000, 100_000, 30_000_000)
+
+
+@pytest.mark.parametrize("version", [252, 257])
+def test_every_property_has_a_signature(version: int) -> None:
+    typed = to_variants(workload_properties(record(AGENT), systemd_version=version))
+    assert all(isinstance(value, GLib.Variant) for _, value in typed)
+
+
+def test_unknown_properties_are_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="Descripton"):
+        to_variants({"Descripton": "a typing error"})
+
+
+def test_a_wrong_type_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="RestartUSec"):
+        to_variants({"RestartUSec": "100ms"})
+
+
+def test_systemd_does_not_expand_what_is_in_a_path() -> None:
+    properties = workload_properties(record(AGENT, "/etc/$HOME/100%/a b.yaml"), systemd_version=257)
+    assert properties["ExecStart"] == [
+        (
+            "/opt/linux-corerl-v1.2.3",
+            ["/opt/linux-corerl-v1.2.3", "--config-name", "/etc/$$HOME/100%/a b.yaml"],
+            False,
+        )
+    ]
+
+
+def test_the_opc_ua_server_takes_no_argument() -> None:
+    properties = workload_properties(record(identify(KindName.UASERVER, "demo")), systemd_version=257)
+    assert properties["ExecStart"] == [("/opt/linux-corerl-v1.2.3", ["/opt/linux-corerl-v1.2.3"], False)]
+
+
+def test_a_record_without_executable_makes_no_unit() -> None:
+    with pytest.raises(ValueError, match="executable"):
+        workload_properties(ServiceRecord(AGENT, "a", None, Intent.RUNNING), systemd_version=257)
+
+
+@pytest.mark.parametrize("config", ["/etc/x/backwash.yaml", "/etc/$x/two words.yaml"])
+def test_a_record_is_read_back_from_its_unit(config: str) -> None:
+    original = record(AGENT, config)
+    properties = workload_properties(original, systemd_version=257)
+    fields = properties["LogExtraFields"]
+    assert isinstance(fields, list)
+    unit = UnitProperties(AGENT.unit).merge(
+        {
+            "ActiveState": "active",
+            "ExecStart": properties["ExecStart"],
+            "LogExtraFields": [list(field) for field in fields],
+        }
+    )
+    adopted = adopt(AGENT, unit)
+    assert adopted.config_path == config
+    assert adopted.executable == original.executable
+    assert adopted.version == "1.2.3"
+    assert adopted.coreio_id == "one of it"
+    assert adopted.agent_id == "backwash"
+    assert adopted.intent is Intent.RUNNING

@@ -14,6 +14,7 @@ A private one needs root, Python 3.12 (os.unshare) and Debian's packages systemd
 import contextlib
 import ctypes
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -21,11 +22,13 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 RUNTIME_DIR = Path("/run/user/0")
 BUS = f"unix:path={RUNTIME_DIR}/bus"
 BED = "COREDINATOR_BED"
 
+_CGROUP_PREFIX = "user-systemd-"
 _PR_SET_PDEATHSIG = 1
 _START_TIMEOUT = 30.0
 _SYSTEMD = Path("/usr/lib/systemd/systemd")
@@ -42,22 +45,36 @@ def main() -> None:
     if not command:
         sys.exit("usage: user-systemd.py [--private] COMMAND [ARGUMENT…]")
     if not private and own_systemd_answers():
-        os.execvp(command[0], command)
+        become(command)
+    if not hasattr(os, "unshare"):
+        sys.exit("user-systemd: Python 3.12 or newer is needed; use .venv/bin/python, which make setup makes")
     for path, package in ((_SYSTEMD, "systemd"), (_DBUS_SOCKET, "dbus-user-session")):
         if not path.exists():
             sys.exit(f"user-systemd: {package} is missing; install it with: apt-get install {package}")
     sys.exit(run_in_namespaces(command))
 
 
+def become(command: Sequence[str]) -> NoReturn:
+    """Run the command in place of this script."""
+    try:
+        os.execvp(command[0], command)
+    except OSError as error:
+        sys.exit(f"user-systemd: cannot run {command[0]}: {error.strerror}")
+
+
 def own_systemd_answers() -> bool:
     """Whether this user has a systemd of its own that is up."""
+    if shutil.which("systemctl") is None:
+        return False
     answer = subprocess.run(["systemctl", "--user", "is-system-running"], capture_output=True, text=True, check=False)
     return answer.stdout.strip() in {"running", "degraded", "starting"}
 
 
 def run_in_namespaces(command: Sequence[str]) -> int:
     """Fork the first process of new namespaces, and wait for it."""
-    cgroup = enter_cgroup()
+    parents = own_cgroups()
+    sweep_cgroups(parents)
+    cgroup = enter_cgroup(parents[0])
     enter_namespaces()
     # A signal that comes before the child has its handlers must not get lost.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
@@ -69,19 +86,27 @@ def run_in_namespaces(command: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGTERM))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     _, status = os.waitpid(child, 0)
-    leave_cgroup(cgroup)
+    (parents[0] / "cgroup.procs").write_text(str(os.getpid()))
+    remove_cgroup(parents, cgroup.name)
     return exit_code(status)
 
 
-def enter_cgroup() -> Path:
+def own_cgroups() -> list[Path]:
+    """The cgroup we are in; on a host with cgroup v1 also its twin in systemd's named hierarchy."""
+    hybrid = Path("/sys/fs/cgroup/unified").exists()
+    mounts = [Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup/systemd")] if hybrid else [Path("/sys/fs/cgroup")]
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        if line.startswith("0::"):
+            return [mount / line.removeprefix("0::").strip("/") for mount in mounts]
+    sys.exit("user-systemd: this kernel has no cgroup v2, which systemd needs")
+
+
+def enter_cgroup(parent: Path) -> Path:
     """Move into a cgroup of our own: systemd takes its own one for the root of all that it makes.
 
     Two private ones at a time would otherwise put units of the same name into the same cgroup.
     """
-    mounted = Path("/sys/fs/cgroup/unified") if Path("/sys/fs/cgroup/unified").exists() else Path("/sys/fs/cgroup")
-    lines = Path("/proc/self/cgroup").read_text().splitlines()
-    own = next(line.removeprefix("0::") for line in lines if line.startswith("0::"))
-    cgroup = mounted / own.strip("/") / f"user-systemd-{os.getpid()}"
+    cgroup = parent / f"{_CGROUP_PREFIX}{os.getpid()}"
     try:
         cgroup.mkdir()
         (cgroup / "cgroup.procs").write_text(str(os.getpid()))
@@ -90,12 +115,20 @@ def enter_cgroup() -> Path:
     return cgroup
 
 
-def leave_cgroup(cgroup: Path) -> None:
-    """Move out and remove what systemd left; the processes in it have ended with the namespace."""
-    (cgroup.parent / "cgroup.procs").write_text(str(os.getpid()))
-    # On a host with cgroup v1 hierarchies systemd makes the same folders in its named one.
-    for root in (cgroup, *Path("/sys/fs/cgroup").glob(f"*/{cgroup.name}")):
-        for folder, _, _ in os.walk(root, topdown=False):
+def sweep_cgroups(parents: Sequence[Path]) -> None:
+    """Remove the cgroups of predecessors that were killed before they could do it."""
+    for cgroup in [path for parent in parents for path in parent.glob(f"{_CGROUP_PREFIX}*")]:
+        alive = Path("/proc", cgroup.name.removeprefix(_CGROUP_PREFIX)).exists()
+        with contextlib.suppress(OSError):
+            alive |= "populated 1" in (parents[0] / cgroup.name / "cgroup.events").read_text()
+        if not alive:
+            remove_cgroup(parents, cgroup.name)
+
+
+def remove_cgroup(parents: Sequence[Path], name: str) -> None:
+    """Remove what systemd left of a cgroup, in each hierarchy; its processes have ended with the namespace."""
+    for parent in parents:
+        for folder, _, _ in os.walk(parent / name, topdown=False):
             with contextlib.suppress(OSError):
                 Path(folder).rmdir()
 
@@ -124,7 +157,10 @@ def be_first_process(command: Sequence[str]) -> int:
         os.environ.pop(name, None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     start_services()
-    runner = subprocess.Popen(command, preexec_fn=restore_signals)
+    try:
+        runner = subprocess.Popen(command, preexec_fn=restore_signals)
+    except OSError as error:
+        sys.exit(f"user-systemd: cannot run {command[0]}: {error.strerror}")
     signal.signal(signal.SIGTERM, lambda *_: runner.send_signal(signal.SIGTERM))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     while True:

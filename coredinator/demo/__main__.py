@@ -73,8 +73,8 @@ def judge(session: DemoSession) -> str:
     if plant.trip:
         raise DemoError(f"the plant tripped after {plant.hours:.2f} simulated hours: {plant.trip}")
     if status["state"] != "running":
-        errors = [str(service["error"]) for service in status["service_statuses"].values() if service["error"]]
-        raise DemoError(f"agent {status['id']} is {status['state']} {'; '.join(errors)}".rstrip())
+        errors = [service["error"] for service in status["service_statuses"].values() if service["error"]]
+        raise DemoError(": ".join([f"agent {status['id']} is {status['state']}", *errors]))
     if not plant.values:
         raise DemoError("no measurement came from the plant; a longer --duration may do")
     return (

@@ -1,6 +1,7 @@
 """Two-part messages on the event bus: a topic, and JSON."""
 
 import json
+import logging
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -9,6 +10,10 @@ import zmq
 import zmq.asyncio
 
 from coredinator.demo.config import EventBus
+
+_log = logging.getLogger(__name__)
+
+_SILENCE_MS = 5000
 
 
 class BusClient:
@@ -21,6 +26,7 @@ class BusClient:
         self._subscriber = self._context.socket(zmq.SUB)
         self._subscriber.connect(bus.subscribers)
         self._subscriber.subscribe(topic.encode())
+        self._topic = topic
 
     def __enter__(self) -> Self:
         return self
@@ -36,7 +42,12 @@ class BusClient:
         await self._publisher.send_multipart(message)  # pyright: ignore[reportUnknownMemberType]
 
     async def newest(self) -> dict[str, Any]:
-        """Wait for a message; of several that have come already, the last one."""
+        """Wait for a message; of several that have come already, the last one.
+
+        A silence of 5 s is logged, once: the other side, or the bus, is down.
+        """
+        if not await self._subscriber.poll(_SILENCE_MS):
+            _log.warning("no %s for %g s; waiting for it", self._topic, _SILENCE_MS / 1000)
         _, body = await self._subscriber.recv_multipart()
         while await self._subscriber.poll(0):
             _, body = await self._subscriber.recv_multipart()

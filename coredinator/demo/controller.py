@@ -16,7 +16,7 @@ from coredinator.demo.tags import ACTUATORS, MEASUREMENTS
 
 # Ricker's gain of -8 is for actions without delay. One exchange late (0.005 h) it swings the cooling
 # valve from stop to stop, and a plant left alone for 0.1 h from there is lost. Half the gain holds
-# with up to 0.015 h of delay, and catches a plant that was left alone for 0.5 h.
+# with up to 0.015 h of delay, and catches a plant that was left alone for 0.2 h.
 _STRATEGY = apply_tuning(RICKER_MODE1, {"reactor_temperature.kc": -4.0})
 _SETPOINTS = mode_setpoints("mode1")
 

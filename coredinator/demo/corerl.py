@@ -20,6 +20,7 @@ async def control(config: DemoConfig) -> None:
     controller: MultiLoop | None = None
     last = 0.0
     with BusClient(config.event_bus, TOPIC_OBSERVATION) as bus:
+        _log.info("agent %s waits for its plant", config.agent_name)
         while True:
             observation = await bus.newest()
             hours: float = observation[HOURS]

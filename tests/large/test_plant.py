@@ -15,8 +15,8 @@ import pytest
 from coredinator.demo.build import HOURS_PER_SECOND, build_demo
 from coredinator.demo.session import DemoSession
 
-FAST = 0.4
-"""Simulated hours a second: 24 in a minute. On two cores it holds beside four busy loops as well."""
+FAST = 0.2
+"""Simulated hours a second: 24 in two minutes. At twice the speed a machine that is busy otherwise loses the plant."""
 WATCHED = HOURS_PER_SECOND
 """Slow enough that a process may be gone for a second or two."""
 HOLD_HOURS = 24.0
@@ -26,7 +26,7 @@ TRIP_PRESSURE = 3000.0
 BASE_PRESSURE = 2705.0
 BASE_PRODUCTION = 22.95
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(400)
 
 
 def watch(session: DemoSession, until: Callable[[], bool], *, seconds: float) -> None:
@@ -73,7 +73,7 @@ def test_an_agent_holds_the_plant_for_24_simulated_hours(tmp_path: Path) -> None
         plant = session.plant
         until = plant.hours + HOLD_HOURS
         watch(session, lambda: plant.hours >= until or plant.trip != "", seconds=2 * HOLD_HOURS / FAST)
-        print(
+        print(  # noqa: T201  # the figures are wanted
             f"\nheld for {plant.hours:.2f} simulated hours: peak pressure {plant.peak_pressure:.0f} kPa, "
             f"production {plant.values['stripper_underflow']:.1f} m³/h, {plant.observations} observations"
         )
@@ -93,7 +93,7 @@ def test_without_its_agent_the_plant_goes_on_and_trips(tmp_path: Path) -> None:
         watch(
             session, lambda: plant.trip != "" or plant.hours > alone_since + TRIP_HOURS, seconds=4 * TRIP_HOURS / FAST
         )
-        print(
+        print(  # noqa: T201  # the figures are wanted
             f"\ntripped {plant.hours - alone_since:.2f} simulated hours after its agent had stopped, "
             f"at {plant.peak_pressure:.0f} kPa: {plant.trip}"
         )
@@ -111,7 +111,7 @@ def test_a_killed_corerl_takes_over_again_without_a_bump(tmp_path: Path) -> None
         assert restarts(session, "corerl") == 1
         until = plant.hours + 0.5
         watch(session, lambda: plant.hours > until or plant.trip != "", seconds=60)
-        print(f"\npeak pressure with a restart of CoreRL: {plant.peak_pressure:.0f} kPa")
+        print(f"\npeak pressure with a restart: {plant.peak_pressure:.0f} kPa")  # noqa: T201  # a figure that is wanted
         assert plant.trip == ""
         assert plant.peak_pressure < TRIP_PRESSURE - 100
 

@@ -37,6 +37,6 @@ def decide(record: ServiceRecord | None, unit: UnitProperties | None, *, fresh_s
         if record.pending is Pending.START or record.error is not None or fresh_systemd:
             return Decision.START
         return Decision.WANT_STOPPED
-    if at_rest or (unit is not None and unit.active_state == "deactivating"):
+    if unit is None or not unit.is_up:
         return Decision.KEEP
     return Decision.STOP if record.pending is Pending.STOP else Decision.WANT_RUNNING

@@ -186,7 +186,7 @@ class Supervisor:
 
     def _is_up(self, unit: str) -> bool:
         properties = self._units.get(unit)
-        return properties is not None and not properties.at_rest and properties.active_state != "deactivating"
+        return properties is not None and properties.is_up
 
     async def _confirm(self, current: ServiceRecord, wanted: ServiceRecord) -> None:
         """Write down that a service which is up already is wanted so."""

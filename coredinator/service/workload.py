@@ -79,7 +79,7 @@ def adopt(identity: Identity, unit: UnitProperties) -> ServiceRecord:
         identity=identity,
         agent_id=fields.get("COREDINATOR_AGENT", identity.instance),
         config_path=config_path,
-        intent=Intent.STOPPED if unit.at_rest else Intent.RUNNING,
+        intent=Intent.RUNNING if unit.is_up else Intent.STOPPED,
         executable=executable,
         version=str(named.version) if named and named.version else None,
         coreio_id=unquote(coreio_id) if coreio_id else None,

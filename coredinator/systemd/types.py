@@ -92,6 +92,15 @@ class UnitProperties:
         )
 
     @property
+    def is_up(self) -> bool:
+        """Running, on its way there, or about to try again.
+
+        Not the opposite of `at_rest`: systemd tells that a job has ended before it tells that the
+        unit has none any more, so a stopped unit can have one for an instant.
+        """
+        return self.active_state not in {"inactive", "failed", "deactivating"}
+
+    @property
     def argv(self) -> tuple[str, ...]:
         """The command line of ExecStart=, empty if there is none."""
         if not self.exec_start:

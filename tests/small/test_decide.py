@@ -14,6 +14,7 @@ from coredinator.systemd import UnitProperties
 RUNNING, STOPPED = Intent.RUNNING, Intent.STOPPED
 ACTIVE = UnitProperties("u", active_state="active", sub_state="running")
 WAITING = UnitProperties("u", active_state="activating", sub_state="auto-restart")
+JUST_STOPPED = UnitProperties("u", active_state="inactive", sub_state="dead", job=(7, "/job/7"))
 STOPPING = UnitProperties("u", active_state="deactivating", sub_state="stop-sigterm")
 DEAD = UnitProperties("u", active_state="inactive", sub_state="dead")
 FAILED = UnitProperties("u", active_state="failed", sub_state="failed")
@@ -46,6 +47,8 @@ def record(intent: Intent, pending: Pending | None = None, error: str | None = N
         (record(STOPPED), None, True, Decision.KEEP),
         (record(STOPPED), DEAD, False, Decision.KEEP),
         (record(STOPPED), STOPPING, False, Decision.KEEP),
+        (record(STOPPED), JUST_STOPPED, False, Decision.KEEP),
+        (record(RUNNING), JUST_STOPPED, False, Decision.KEEP),
         (record(STOPPED), ACTIVE, False, Decision.WANT_RUNNING),
         (record(STOPPED), WAITING, False, Decision.WANT_RUNNING),
         (record(STOPPED, Pending.STOP), ACTIVE, False, Decision.STOP),

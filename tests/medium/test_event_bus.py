@@ -1,28 +1,60 @@
-"""The proxy as a process and as a unit, on real sockets."""
+"""The proxy as a process and as a unit, and the manager's publisher, on real sockets."""
 
 import contextlib
+import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import zmq
 
+from coredinator.event_bus import proxy as proxy_module
 from coredinator.event_bus.addresses import BusAddresses
+from coredinator.event_bus.proxy import PortUnavailable, Proxy
 from coredinator.event_bus.publisher import Publisher
-from tests.support.host import free_port, show, systemctl, wait_for
+from tests.support.host import Host, free_port, show, systemctl, wait_for
+
+type Context = zmq.Context[zmq.Socket[bytes]]
+
+pytestmark = pytest.mark.timeout(60)
+
+UNIT = "coredinator-eventbus-test.service"
+
+PUBLISH_FOREVER = """
+import sys, time
+from coredinator.event_bus.publisher import Publisher
+publisher = Publisher(sys.argv[1])
+while True:
+    publisher.publish("t", {"from": "another process"})
+    time.sleep(0.01)
+"""
+
+# ZMTP 3.0 (rfc.zeromq.org/spec/23): greeting with mechanism NULL, then READY of a PUB socket.
+GREETING = b"\xff" + b"\x00" * 8 + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\x00") + b"\x00" * 32
+READY = b"\x04\x19\x05READY\x0bSocket-Type" + struct.pack(">I", 3) + b"PUB"
+
+GARBAGE = {
+    "http": b"GET / HTTP/1.1\r\n\r\n",
+    "noise": b"\xff" * 4096,
+    "an unknown mechanism": GREETING.replace(b"NULL", b"EVIL") + b"\x00" * 100,
+    "a frame of 4 EiB": GREETING + READY + b"\x02" + struct.pack(">Q", 1 << 62) + b"x" * 100,
+    "half a frame": GREETING + READY + b"\x00\x64only ten b",
+    "a command that is none": GREETING + READY + b"\x04\x05\xffabcd",
+}
 
 
 class Bus:
     """A proxy process whose notifications the test receives."""
 
-    def __init__(self, folder: Path, watchdog_usec: int = 0) -> None:
-        self.addresses = BusAddresses("127.0.0.1", free_port(), free_port())
+    def __init__(self, folder: Path, host: str, watchdog_usec: int) -> None:
+        self.addresses = free_addresses(host)
         self._notifications = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notifications.bind(str(folder / "notify"))
         self._notifications.settimeout(10)
@@ -31,14 +63,25 @@ class Bus:
             environment["WATCHDOG_USEC"] = str(watchdog_usec)
         self.process = subprocess.Popen(command(self.addresses), env=environment, stderr=subprocess.PIPE, text=True)
 
-    def notification(self, timeout: float = 10) -> str:
-        self._notifications.settimeout(timeout)
+    def notification(self) -> str:
         return self._notifications.recv(4096).decode()
+
+    def forget_notifications(self) -> None:
+        """Have the next one be of now: the queue holds what nobody has read."""
+        with contextlib.suppress(BlockingIOError):
+            while self._notifications.recv(4096, socket.MSG_DONTWAIT):
+                pass
 
     def close(self) -> None:
         self.process.kill()
         self.process.communicate()
         self._notifications.close()
+
+
+def free_addresses(host: str = "127.0.0.1") -> BusAddresses:
+    """Both ports are held until both are known: they differ."""
+    with socket.create_server(("127.0.0.1", 0)) as pub, socket.create_server(("127.0.0.1", 0)) as sub:
+        return BusAddresses(host, pub.getsockname()[1], sub.getsockname()[1])
 
 
 def command(addresses: BusAddresses) -> list[str]:
@@ -48,41 +91,85 @@ def command(addresses: BusAddresses) -> list[str]:
     ]  # fmt: skip
 
 
+@contextlib.contextmanager
+def running_bus(folder: Path, *, host: str = "127.0.0.1", watchdog_usec: int = 0) -> Iterator[Bus]:
+    bus = Bus(folder, host, watchdog_usec)
+    try:
+        assert bus.notification().splitlines() == [
+            "READY=1",
+            f"STATUS=Forwarding from {bus.addresses.xsub_addr} to {bus.addresses.xpub_addr}",
+        ]
+        yield bus
+    finally:
+        bus.close()
+
+
 @pytest.fixture
 def bus(tmp_path: Path) -> Iterator[Bus]:
-    running = Bus(tmp_path)
-    assert "READY=1" in running.notification()
-    yield running
-    running.close()
+    with running_bus(tmp_path) as running:
+        yield running
 
 
 @pytest.fixture
-def context() -> Iterator[zmq.Context[zmq.Socket[bytes]]]:
+def context() -> Iterator[Context]:
     context = zmq.Context()
     yield context
     context.destroy(linger=0)
 
 
-def subscriber(context: zmq.Context[zmq.Socket[bytes]], bus: Bus, topic: bytes = b"") -> zmq.Socket[bytes]:
+@contextlib.contextmanager
+def as_unit(addresses: BusAddresses, *properties: str) -> Iterator[None]:
+    """The proxy as a transient unit; returns when its start job has ended, well or not."""
+    flags = [argument for value in ("Type=notify", *properties) for argument in ("-p", value)]
+    subprocess.run(["systemd-run", "--user", "--unit", UNIT, *flags, "--", *command(addresses)], check=False)
+    try:
+        yield
+    finally:
+        systemctl("stop", UNIT, check=False)
+        systemctl("reset-failed", UNIT, check=False)
+
+
+def subscriber(context: Context, bus: Bus, topic: bytes = b"") -> zmq.Socket[bytes]:
     connected = context.socket(zmq.SUB)
     connected.connect(bus.addresses.subscriber_endpoint)
     connected.subscribe(topic)
     return connected
 
 
-def publisher(context: zmq.Context[zmq.Socket[bytes]], bus: Bus, topic: bytes) -> zmq.Socket[bytes]:
+def publisher(context: Context, bus: Bus, topic: bytes) -> zmq.Socket[bytes]:
     """An XPUB, which tells when the subscription has come through."""
     connected = context.socket(zmq.XPUB)
     connected.connect(bus.addresses.publisher_endpoint)
+    wait_for_subscription(connected, topic)
+    return connected
+
+
+def wait_for_subscription(source: zmq.Socket[bytes], topic: bytes) -> None:
     while True:
-        assert connected.poll(5000), "no subscription came"
-        if connected.recv() == b"\x01" + topic:
-            return connected
+        assert source.poll(5000), "no subscription came"
+        if source.recv() == b"\x01" + topic:
+            return
 
 
-def test_every_subscriber_gets_what_every_publisher_sends(bus: Bus, context: zmq.Context[zmq.Socket[bytes]]) -> None:
+def assert_forwards(bus: Bus, context: Context) -> None:
+    sink = subscriber(context, bus, b"still here")
+    publisher(context, bus, b"still here").send_multipart([b"still here", b"{}"])
+    assert sink.poll(5000)
+    assert sink.recv_multipart() == [b"still here", b"{}"]
+    assert bus.process.poll() is None
+
+
+def test_every_subscriber_gets_what_every_publisher_sends(bus: Bus, context: Context) -> None:
     subscribers = [subscriber(context, bus, b"t") for _ in range(3)]
+    # One topic each: a publisher hears of a topic once, however many subscribe to it.
+    for number, sink in enumerate(subscribers):
+        sink.subscribe(b"ready %d" % number)
     publishers = [publisher(context, bus, b"t") for _ in range(3)]
+    for source in publishers:
+        missing = {b"\x01ready %d" % number for number in range(3)}
+        while missing:
+            assert source.poll(5000)
+            missing.discard(source.recv())
     for number, source in enumerate(publishers):
         source.send_multipart([b"t", str(number).encode()])
     for sink in subscribers:
@@ -93,28 +180,106 @@ def test_every_subscriber_gets_what_every_publisher_sends(bus: Bus, context: zmq
         assert received == {b"0", b"1", b"2"}
 
 
-def test_sigterm_ends_it_cleanly(bus: Bus) -> None:
+def test_the_managers_event_is_a_topic_and_json(bus: Bus, context: Context) -> None:
+    sink = subscriber(context, bus, b"agent.")
+    source = Publisher(bus.addresses.publisher_endpoint)
+
+    def arrived() -> bool:
+        source.publish("agent.started", {"agent_id": "bäckwash", "main_pid": 7, "result": None})
+        return bool(sink.poll(20))
+
+    wait_for(arrived)
+    topic, body = sink.recv_multipart()
+    assert topic == b"agent.started"
+    assert json.loads(body) == {"agent_id": "bäckwash", "main_pid": 7, "result": None}
+    source.close()
+
+
+@pytest.mark.parametrize("topics", [5_000])
+def test_a_late_publisher_learns_of_every_subscription(bus: Bus, context: Context, topics: int) -> None:
+    sink = subscriber(context, bus, b"first")
+    sink.setsockopt(zmq.SNDHWM, 0)
+    sink.disconnect(bus.addresses.subscriber_endpoint)
+    sink.connect(bus.addresses.subscriber_endpoint)
+    early = publisher(context, bus, b"first")
+    early.setsockopt(zmq.RCVHWM, 0)
+    for number in range(topics):
+        sink.subscribe(b"%d" % number)
+    wait_for_subscription(early, b"%d" % (topics - 1))
+    late = context.socket(zmq.XPUB)
+    late.setsockopt(zmq.RCVHWM, 0)
+    late.connect(bus.addresses.publisher_endpoint)
+    missing = {b"\x01%d" % number for number in range(topics)}
+    while missing:
+        assert late.poll(5000), f"{len(missing)} subscriptions never came"
+        missing.discard(late.recv())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_cleanly_with_clients_connected(bus: Bus, context: Context, number: signal.Signals) -> None:
+    subscriber(context, bus, b"t")
+    publisher(context, bus, b"t").send_multipart([b"t", b"on its way"])
+    bus.process.send_signal(number)
+    assert bus.notification() == "STOPPING=1"
+    assert bus.process.wait(5) == 0
+    assert bus.process.stderr is not None
+    assert bus.process.stderr.read() == ""
+
+
+def test_a_signal_ends_it_promptly_behind_a_slow_subscriber(bus: Bus, context: Context) -> None:
+    subscriber(context, bus, b"t")
+    source = publisher(context, bus, b"t")
+    for _ in range(5_000):
+        source.send_multipart([b"t", b"x" * 10_000])
     bus.process.terminate()
-    assert "STOPPING=1" in bus.notification()
     assert bus.process.wait(5) == 0
 
 
 def test_the_watchdog_is_fed_while_it_forwards(tmp_path: Path) -> None:
-    bus = Bus(tmp_path, watchdog_usec=200_000)
-    try:
-        assert "READY=1" in bus.notification()
+    with running_bus(tmp_path, watchdog_usec=200_000) as bus:
         for _ in range(5):
             assert bus.notification() == "WATCHDOG=1"
-    finally:
-        bus.close()
 
 
-def test_a_subscriber_of_everything_never_sees_the_probe(
-    tmp_path: Path, context: zmq.Context[zmq.Socket[bytes]]
-) -> None:
-    bus = Bus(tmp_path, watchdog_usec=100_000)
-    try:
-        assert "READY=1" in bus.notification()
+def test_the_watchdog_is_fed_through_a_flood_of_subscriptions(tmp_path: Path, context: Context) -> None:
+    with running_bus(tmp_path, watchdog_usec=4_000_000) as bus:
+        sink = context.socket(zmq.SUB)
+        sink.setsockopt(zmq.SNDHWM, 0)
+        sink.connect(bus.addresses.subscriber_endpoint)
+        source = context.socket(zmq.XPUB)
+        source.setsockopt(zmq.RCVHWM, 0)
+        source.connect(bus.addresses.publisher_endpoint)
+        # Between two probes, far more than a pipe between sockets of one process holds.
+        assert bus.notification() == "WATCHDOG=1"
+        for number in range(20_000):
+            sink.subscribe(b"%d" % number)
+        wait_for_subscription(source, b"19999")
+        bus.forget_notifications()
+        assert bus.notification() == "WATCHDOG=1"
+
+
+def test_the_probe_tells_a_thread_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    released = threading.Event()
+    monkeypatch.setattr(proxy_module.zmq, "proxy", lambda *_: released.wait())
+    hanging = Proxy(free_addresses())
+    probe = hanging.start()
+    assert not probe.forwards(0.1)
+    probe.close()
+    released.set()
+    hanging.close()
+
+
+def test_the_probe_tells_a_thread_that_forwards() -> None:
+    healthy = Proxy(free_addresses())
+    probe = healthy.start()
+    assert probe.forwards(5)
+    assert probe.forwards(5)
+    probe.close()
+    healthy.close()
+
+
+def test_a_subscriber_of_everything_never_sees_the_probe(tmp_path: Path, context: Context) -> None:
+    with running_bus(tmp_path, watchdog_usec=200_000) as bus:
         sink = subscriber(context, bus)
         source = publisher(context, bus, b"")
         for _ in range(5):
@@ -122,19 +287,56 @@ def test_a_subscriber_of_everything_never_sees_the_probe(
         source.send_multipart([b"last", b"{}"])
         assert sink.poll(5000)
         assert sink.recv_multipart() == [b"last", b"{}"]
-    finally:
-        bus.close()
 
 
-def test_a_taken_port_is_one_line_and_exit_code_69() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        done = subprocess.run(
-            command(BusAddresses("127.0.0.1", port, free_port())), capture_output=True, text=True, check=False
-        )
+@pytest.mark.parametrize("host", ["127.0.0.1", "*"])
+@pytest.mark.parametrize("taken", ["pub_port", "sub_port"])
+def test_a_taken_port_is_one_line_and_exit_code_69(host: str, taken: str) -> None:
+    addresses = free_addresses(host)
+    port = getattr(addresses, taken)
+    with socket.create_server(("127.0.0.1", port)):
+        done = subprocess.run(command(addresses), capture_output=True, text=True, check=False)
+    assert done.returncode == 69
+    assert done.stderr == (
+        f"coredinator-eventbus: cannot bind tcp://{host}:{port}: Address already in use; "
+        f"end what uses port {port}, or set another one\n"
+    )
+
+
+def test_a_refused_proxy_lets_go_of_its_other_port() -> None:
+    addresses = free_addresses()
+    with socket.create_server(("127.0.0.1", addresses.sub_port)), pytest.raises(PortUnavailable):
+        Proxy(addresses)
+    # Sockets are closed by libzmq's own thread: the port is free soon, not at once.
+    wait_for(lambda: is_free(addresses.pub_port))
+
+
+def is_free(port: int) -> bool:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid"])
+def test_a_host_that_is_not_this_machine_is_one_line_and_exit_code_69(host: str) -> None:
+    done = subprocess.run(command(free_addresses(host)), capture_output=True, text=True, check=False)
     assert done.returncode == 69
     assert len(done.stderr.splitlines()) == 1
-    assert str(port) in done.stderr
+    assert host in done.stderr
+    assert "set the host to *" in done.stderr
+
+
+def test_a_privileged_port_names_the_capability() -> None:
+    # A network of its own has the kernel's default for which ports are privileged.
+    without_capability = ["setpriv", "--bounding-set=-net_bind_service", "--inh-caps=-net_bind_service"]
+    done = subprocess.run(
+        ["unshare", "--net", *without_capability, *command(BusAddresses("*", 80, 81))],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 69
+    assert "port 80 needs CAP_NET_BIND_SERVICE" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -146,14 +348,40 @@ def test_a_bad_port_is_one_line_and_exit_code_78(flags: list[str]) -> None:
     )
     assert done.returncode == 78
     assert len(done.stderr.splitlines()) == 1
+    assert flags[1] in done.stderr
 
 
-def test_a_slow_subscriber_blocks_nobody(bus: Bus, context: zmq.Context[zmq.Socket[bytes]]) -> None:
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_a_bus_on_every_interface_answers_both_families(tmp_path: Path, address: str) -> None:
+    with running_bus(tmp_path, host="*") as bus:
+        for port in (bus.addresses.pub_port, bus.addresses.sub_port):
+            with socket.create_connection((address, port), timeout=5) as connected:
+                assert connected.recv(1) == GREETING[:1]
+
+
+@pytest.mark.parametrize("host", ["*", "0.0.0.0"])  # noqa: S104  # it is what an administrator may set
+def test_the_managers_events_arrive_where_localhost_is_ipv6_first(tmp_path: Path, context: Context, host: str) -> None:
+    hosts = tmp_path / "hosts"
+    hosts.write_text("::1 localhost\n127.0.0.1 localhost\n")
+    with running_bus(tmp_path, host=host) as bus:
+        sink = context.socket(zmq.SUB)
+        sink.connect(f"tcp://127.0.0.1:{bus.addresses.sub_port}")
+        sink.subscribe(b"t")
+        own_hosts = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', str(hosts)]
+        endpoint = bus.addresses.publisher_endpoint
+        manager = subprocess.Popen([*own_hosts, sys.executable, "-c", PUBLISH_FOREVER, endpoint])
+        try:
+            assert sink.poll(10_000)
+        finally:
+            manager.kill()
+            manager.wait()
+
+
+def test_a_slow_subscriber_blocks_nobody(bus: Bus, context: Context) -> None:
     slow = subscriber(context, bus, b"t")
     source = publisher(context, bus, b"t")
     quick = subscriber(context, bus, b"last")
-    while source.recv() != b"\x01last":
-        pass
+    wait_for_subscription(source, b"last")
     payload = b"x" * 10_000
 
     def arrives_behind_the_flood() -> bool:
@@ -167,33 +395,37 @@ def test_a_slow_subscriber_blocks_nobody(bus: Bus, context: zmq.Context[zmq.Sock
     assert slow.poll(1000)
 
 
-def test_garbage_on_either_port_stops_nothing(bus: Bus, context: zmq.Context[zmq.Socket[bytes]]) -> None:
-    for port in (bus.addresses.pub_port, bus.addresses.sub_port):
-        for garbage in (
-            b"GET / HTTP/1.1\r\n\r\n",
-            b"\xff" * 4096,
-            b"\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f" + b"\x00" * 100,
-        ):
-            with socket.create_connection(("127.0.0.1", port), timeout=5) as raw, contextlib.suppress(OSError):
-                raw.sendall(garbage)
+def test_a_publisher_that_dies_takes_nobody_with_it(bus: Bus, context: Context) -> None:
     sink = subscriber(context, bus, b"t")
-    publisher(context, bus, b"t").send_multipart([b"t", b"still here"])
-    assert sink.poll(5000)
-    assert sink.recv_multipart() == [b"t", b"still here"]
-    assert bus.process.poll() is None
+    doomed = subprocess.Popen([sys.executable, "-c", PUBLISH_FOREVER, bus.addresses.publisher_endpoint])
+    try:
+        assert sink.poll(10_000)
+    finally:
+        doomed.kill()
+        doomed.wait()
+    assert_forwards(bus, context)
+
+
+@pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE)
+def test_garbage_on_either_port_stops_nothing(bus: Bus, context: Context, garbage: bytes) -> None:
+    for port in (bus.addresses.pub_port, bus.addresses.sub_port):
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as raw, contextlib.suppress(OSError):
+            raw.sendall(garbage)
+            raw.shutdown(socket.SHUT_WR)
+            # To the end, which comes once the bus has read the garbage.
+            while raw.recv(4096):
+                pass
+    assert_forwards(bus, context)
 
 
 def test_a_publisher_without_a_bus_never_blocks() -> None:
     lonely = Publisher(f"tcp://127.0.0.1:{free_port()}")
-    began = time.monotonic()
     for number in range(10_000):
         lonely.publish("t", {"number": number})
     lonely.close()
-    # The bound tells a blocked call from a busy machine; it measures no speed.
-    assert time.monotonic() - began < 20
 
 
-def test_a_publisher_never_blocks_on_a_bus_that_hangs(bus: Bus, context: zmq.Context[zmq.Socket[bytes]]) -> None:
+def test_a_publisher_never_blocks_on_a_bus_that_hangs(bus: Bus, context: Context) -> None:
     sink = subscriber(context, bus, b"t")
     source = Publisher(bus.addresses.publisher_endpoint)
 
@@ -202,26 +434,73 @@ def test_a_publisher_never_blocks_on_a_bus_that_hangs(bus: Bus, context: zmq.Con
         return bool(sink.poll(20))
 
     wait_for(arrived)
+    assert source.dropped == 0
     bus.process.send_signal(signal.SIGSTOP)
-    began = time.monotonic()
-    for _ in range(20_000):
-        source.publish("t", {"filler": "x" * 1000})
+
+    def high_water_mark_is_reached() -> bool:
+        for _ in range(1_000):
+            source.publish("t", {"filler": "x" * 10_000})
+        return source.dropped > 0
+
+    wait_for(high_water_mark_is_reached, timeout=20)
     source.close()
-    assert time.monotonic() - began < 20
+
+
+def test_a_publisher_is_heard_again_after_the_bus_was_away(bus: Bus, tmp_path: Path, context: Context) -> None:
+    sink = subscriber(context, bus, b"t")
+    source = Publisher(bus.addresses.publisher_endpoint)
+
+    def arrived() -> bool:
+        source.publish("t", {})
+        return bool(sink.poll(20))
+
+    wait_for(arrived)
+    bus.process.kill()
+    bus.process.wait()
+    while sink.poll(0):
+        sink.recv_multipart()
+    again = subprocess.Popen(command(bus.addresses), cwd=tmp_path)
+    try:
+        wait_for(arrived, timeout=20)
+    finally:
+        again.kill()
+        again.wait()
+        source.close()
 
 
 def test_as_a_unit_it_is_ready_and_restarted_when_it_hangs() -> None:
-    addresses = BusAddresses("127.0.0.1", free_port(), free_port())
-    unit = "coredinator-eventbus-test.service"
-    properties = ("Type=notify", "WatchdogSec=1", "Restart=always", "RestartSec=100ms")
-    flags = [argument for value in properties for argument in ("-p", value)]
-    subprocess.run(["systemd-run", "--user", "--unit", unit, *flags, "--", *command(addresses)], check=True)
-    try:
-        assert show(unit, "ActiveState") == "active"
-        assert "Forwarding" in show(unit, "StatusText")
-        pid = int(show(unit, "MainPID"))
+    addresses = free_addresses()
+    with as_unit(addresses, "WatchdogSec=2", "Restart=always", "RestartSec=100ms"):
+        assert show(UNIT, "ActiveState") == "active"
+        assert show(UNIT, "StatusText") == f"Forwarding from {addresses.xsub_addr} to {addresses.xpub_addr}"
+        pid = int(show(UNIT, "MainPID"))
         os.kill(pid, signal.SIGSTOP)
-        wait_for(lambda: int(show(unit, "NRestarts")) == 1, timeout=15)
-        wait_for(lambda: show(unit, "ActiveState") == "active" and int(show(unit, "MainPID")) not in {0, pid})
-    finally:
-        systemctl("stop", unit)
+        wait_for(lambda: int(show(UNIT, "NRestarts")) >= 1, timeout=20)
+        wait_for(lambda: show(UNIT, "ActiveState") == "active" and int(show(UNIT, "MainPID")) not in {0, pid})
+
+
+def test_it_is_the_watchdog_that_ends_a_unit_that_hangs() -> None:
+    with as_unit(free_addresses(), "WatchdogSec=2", "Restart=no"):
+        os.kill(int(show(UNIT, "MainPID")), signal.SIGSTOP)
+        wait_for(lambda: show(UNIT, "Result") == "watchdog", timeout=20)
+
+
+def test_as_a_unit_it_says_which_port_is_taken_and_comes_up_when_it_is_free() -> None:
+    addresses = free_addresses()
+    with socket.create_server(("127.0.0.1", addresses.pub_port)), as_unit(addresses, "Restart=no"):
+        assert show(UNIT, "ActiveState") == "failed"
+        assert show(UNIT, "ExecMainStatus") == "69"
+        assert f"port {addresses.pub_port}" in show(UNIT, "StatusText")
+    with as_unit(addresses, "Restart=no"):
+        assert show(UNIT, "ActiveState") == "active"
+
+
+def test_the_manager_moves_the_bus_to_the_ports_of_its_new_settings(host: Host) -> None:
+    wait_for(lambda: host.health()["event_bus"]["status"] == "running")
+    host.terminate()
+    moved = free_addresses()
+    host.pub_port, host.sub_port = moved.pub_port, moved.sub_port
+    host.launch()
+    status = f"Forwarding from {moved.xsub_addr} to {moved.xpub_addr}"
+    wait_for(lambda: show("coredinator-eventbus.service", "StatusText") == status, timeout=20)
+    wait_for(lambda: host.health()["status"] == "healthy")

@@ -1,0 +1,137 @@
+"""The mirror on a real SQLite file."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from coredinator.errors import StoreError
+from coredinator.service.identity import identify
+from coredinator.service.record import Pending, ServiceRecord
+from coredinator.service.rows import (
+    Transition,
+    record_from_row,
+    record_to_row,
+    transition_from_row,
+    transition_to_row,
+)
+from coredinator.service.state import Intent, Observation, State
+from coredinator.services import KindName
+from coredinator.store import Mirror
+
+FULL = ServiceRecord(
+    identify(KindName.CORERL, "back wash"),
+    "back wash",
+    "/etc/x/back wash.yaml",
+    Intent.RUNNING,
+    Pending.START,
+    "/opt/linux-corerl-v1.0.0",
+    "1.0.0",
+    "1.0.0",
+    "shared",
+    "an error",
+    Observation(
+        State.RUNNING, 7, datetime(2026, 11, 24, 9, 0, 0, 123456, UTC), 3, "success", 9, "/a/b", ("/etc/x.conf",)
+    ),
+)  # fmt: skip
+BARE = ServiceRecord(identify(KindName.COREIO, "x"), "x", None, Intent.STOPPED)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "coredinator.db"
+
+
+@pytest.fixture
+async def mirror(path: Path) -> AsyncIterator[Mirror]:
+    opened = Mirror.open(path, lock_timeout=0.2)
+    yield opened
+    await opened.close()
+
+
+def stored(path: Path) -> list[ServiceRecord]:
+    with sqlite3.connect(path) as reader:
+        reader.row_factory = sqlite3.Row
+        return [record_from_row(dict(row)) for row in reader.execute("SELECT * FROM services ORDER BY unit")]
+
+
+async def test_records_come_back_as_they_were(mirror: Mirror, path: Path) -> None:
+    await mirror.commit([record_to_row(FULL), record_to_row(BARE)], {"systemd": "boot"})
+    assert stored(path) == [FULL, BARE]
+    await mirror.close()
+    again = Mirror.open(path)
+    rows, meta = again.load()
+    assert [record_from_row(row) for row in rows] == [FULL, BARE]
+    assert meta == {"systemd": "boot"}
+    await again.close()
+
+
+async def test_the_last_of_many_writes_stands(mirror: Mirror, path: Path) -> None:
+    mirror.put(record_to_row(FULL))
+    mirror.forget(FULL.unit)
+    mirror.put(record_to_row(BARE))
+    await mirror.commit([])
+    assert stored(path) == [BARE]
+
+
+async def test_history_is_newest_first_and_limited(mirror: Mirror) -> None:
+    lines = [
+        Transition(datetime.now(UTC), FULL.unit, "running", "failed", f"cause {number}", 1, "signal", 9, number)
+        for number in range(5)
+    ]
+    for line in lines:
+        mirror.note(transition_to_row(line))
+    await mirror.commit([])
+    history = [transition_from_row(row) for row in await mirror.history(FULL.unit, 3)]
+    assert history == lines[:1:-1]
+    assert await mirror.history("other.service", 3) == []
+
+
+async def test_a_commit_that_cannot_be_written_says_so_and_is_dropped(mirror: Mirror, path: Path) -> None:
+    await mirror.commit([])
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreError, match="locked"):
+        await mirror.commit([record_to_row(FULL)])
+    assert mirror.problem is not None
+    mirror.put(record_to_row(BARE))
+    holder.close()
+    async with asyncio.timeout(10):
+        while mirror.problem is not None or not stored(path):
+            await asyncio.sleep(0.02)
+    assert stored(path) == [BARE]
+
+
+async def test_what_was_put_is_on_disk_after_close(path: Path) -> None:
+    mirror = Mirror.open(path)
+    mirror.put(record_to_row(FULL))
+    await mirror.close()
+    assert stored(path) == [FULL]
+
+
+def test_a_locked_database_is_an_error_that_touches_nothing(path: Path) -> None:
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(StoreError, match="locked"):
+        Mirror.open(path, lock_timeout=0.1)
+    holder.close()
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("content", [b"no database at all" * 99, b"SQLite format 3\0" + b"\xff" * 5000])
+async def test_a_damaged_file_is_kept_aside(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    mirror = Mirror.open(path)
+    assert mirror.load() == ([], {})
+    await mirror.close()
+    (aside,) = path.parent.glob("*.damaged-*")
+    assert aside.read_bytes() == content
+
+
+def test_a_folder_in_its_place_is_an_error(path: Path) -> None:
+    path.mkdir()
+    with pytest.raises(StoreError, match=str(path)):
+        Mirror.open(path)

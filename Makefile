@@ -34,3 +34,5 @@ constraints: ## Pin all dependencies anew, with hashes (needs uv)
 
 clean: ## Remove what can be made again
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build dist
+
+-include packaging/*.mk

@@ -23,7 +23,9 @@ _PLAIN_WIDTH = 120
 def main() -> None:
     """Run the demo; exit with 0 if the agent held the plant, else with one line of why not."""
     parser = argparse.ArgumentParser(prog="coredinator.demo", description="Watch an agent control a simulated plant.")
-    parser.add_argument("--duration", type=float, metavar="SECONDS", help="end after so long (default: at Ctrl-C)")
+    parser.add_argument(
+        "--duration", type=float, metavar="SECONDS", help="end so long after the plant's start (default: at Ctrl-C)"
+    )
     duration: float | None = parser.parse_args().duration
     for number in _ENDING:
         signal.signal(number, _interrupt_once)
@@ -46,7 +48,9 @@ def run(duration: float | None) -> str:
         tempfile.TemporaryDirectory(prefix="coredinator-demo-", ignore_cleanup_errors=True) as folder,
         DemoSession.running(Path(folder)) as session,
     ):
+        print(f"agent {session.agent_id} starts …")  # noqa: T201  # the program's output
         try:
+            session.wait_for_plant()
             watch(session, duration)
         except KeyboardInterrupt:
             print("stopping …")  # noqa: T201  # the program's output
@@ -76,7 +80,7 @@ def judge(session: DemoSession) -> str:
         errors = [service["error"] for service in status["service_statuses"].values() if service["error"]]
         raise DemoError(": ".join([f"agent {status['id']} is {status['state']}", *errors]))
     if not plant.values:
-        raise DemoError("no measurement came from the plant; a longer --duration may do")
+        raise DemoError("it ended before the plant ran")
     return (
         f"The agent held the plant for {plant.hours:.2f} simulated hours; peak pressure {plant.peak_pressure:.0f} kPa."
     )

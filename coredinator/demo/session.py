@@ -14,6 +14,7 @@ from coredinator.demo.build import HOURS_PER_SECOND, DemoFiles, build_demo, free
 from coredinator.demo.plant_view import PlantView
 
 _START_TIMEOUT = 30.0
+_PLANT_TIMEOUT = 60.0
 _STOP_TIMEOUT = 30.0
 _BUS = "coredinator-eventbus.service"
 _SLICE = "coredinator.slice"
@@ -61,6 +62,14 @@ class DemoSession:
         """Start the demo agent through the API."""
         order = {"config_path": str(self.files.config_path)}
         self.agent_id = self._ask("POST", "/api/agents/demo/tep/start", order).json()["agent_id"]
+
+    def wait_for_plant(self) -> None:
+        """Return when the first measurements are here. Raises DemoError if none come."""
+        deadline = time.monotonic() + _PLANT_TIMEOUT
+        while not self.plant.values:
+            if time.monotonic() > deadline:
+                raise DemoError(f"no measurement came from the plant within {_PLANT_TIMEOUT:g} s")
+            self.plant.update(_POLL)
 
     def stop_corerl(self) -> None:
         """Take the controller away from the plant."""

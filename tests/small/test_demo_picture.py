@@ -66,7 +66,7 @@ def test_a_held_plant_is_praised() -> None:
         (FakeSession(plant=FakePlant(trip="High Reactor Pressure")), "tripped after 1.25 .* High Reactor Pressure"),
         (FakeSession(state="failed", error="no executable"), "agent x is failed: no executable"),
         (FakeSession(state="starting"), "agent x is starting"),
-        (FakeSession(plant=FakePlant(values={})), "no measurement came"),
+        (FakeSession(plant=FakePlant(values={})), "before the plant ran"),
     ],
 )
 def test_anything_else_is_an_error(session: FakeSession, said: str) -> None:

@@ -153,4 +153,6 @@ async def load_config(config_path: str) -> tuple[Path, Mapping[str, Any]]:
     path = Path(config_path)
     if not path.is_absolute():
         raise ConfigError(f"config path {config_path!r} is not absolute; give the whole path, beginning with /")
+    if "$" in config_path:
+        raise ConfigError(f"config path {config_path!r} has a '$', which systemd would expand; rename it")
     return path, await asyncio.to_thread(read_config, path)

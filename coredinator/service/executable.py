@@ -72,6 +72,8 @@ def find_executable(base_path: Path, kind: Kind, pinned: str | None = None) -> E
         wanted = f"{kind.program} {pinned}" if pinned else kind.program
         pattern = f"linux-{kind.program}-v*.*.*" if kind.versioned else f"*{kind.program}*"
         raise ExecutableNotFound(f"no executable {wanted} under {base_path}; put a runnable file named {pattern} there")
+    if "$" in str(found.path):
+        raise ExecutableNotFound(f"{found.path} has a '$' in its path, which systemd would expand; rename the folder")
     return found
 
 

@@ -35,8 +35,9 @@ def workload_properties(record: ServiceRecord, *, systemd_version: int) -> dict[
     return {
         "Description": identity.spec.description.format(id=identity.instance),
         "Type": "exec",
-        # systemd expands $VARIABLES in arguments, and %-specifiers not here (systemd.service(5)).
-        "ExecStart": [(argv[0], [argument.replace("$", "$$") for argument in argv], False)],
+        # Of what a path can hold systemd takes all but '$' literally here; find_executable and
+        # load_config refuse that one, for no spelling of it survives a daemon-reload on 252 and 257.
+        "ExecStart": [(argv[0], argv, False)],
         "Slice": SLICE,
         "Restart": "always",
         "StartLimitIntervalUSec": 0,
@@ -69,7 +70,7 @@ def _fields(record: ServiceRecord) -> Mapping[str, str]:
 
 def adopt(identity: Identity, unit: UnitProperties) -> ServiceRecord:
     """The record of a unit that runs but is not in the mirror, out of what systemd has of it."""
-    argv = [argument.replace("$$", "$") for argument in unit.argv]
+    argv = unit.argv
     executable = argv[0] if argv else None
     named = parse_name(Path(executable).name, identity.spec) if executable else None
     config_path = argv[argv.index("--config-name") + 1] if "--config-name" in argv[:-1] else None

@@ -83,6 +83,11 @@ def test_a_relative_path_is_400(shared_host: Host) -> None:
     assert (code, "absolute" in detail) == (400, True)
 
 
+def test_a_path_that_systemd_would_expand_is_400(shared_host: Host) -> None:
+    code, detail = start(shared_host, {"config_path": str(shared_host.config("$HOME"))})
+    assert (code, "'$'" in detail) == (400, True)
+
+
 def test_a_path_with_nul_is_400(shared_host: Host) -> None:
     code, _ = start(shared_host, {"config_path": "/etc/a\0b.yaml"})
     assert code == 400

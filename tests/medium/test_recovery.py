@@ -48,6 +48,28 @@ def test_a_lost_database_is_rebuilt_from_systemd(host: Host, name: str) -> None:
     assert status_without_usage(host, name) == before
 
 
+def test_an_odd_path_survives_reloads_restarts_and_the_loss_of_the_database(host: Host) -> None:
+    folder = host.configs / "odd 100%n \"q\" 'x' \\b é {y}"
+    folder.mkdir()
+    config = folder / "backwash.yaml"
+    config.write_text("agent_name: odd\n")
+    program = host.base_path / "releases" / "linux-corerl-v1.0.0"
+    program.write_text('#!/bin/sh\nprintf %s "$2" > "${2%/*}/seen"\nexec sleep infinity\n')
+    seen = folder / "seen"
+    host.start(config)
+    wait_for(lambda: seen.exists() and seen.read_text() == str(config))
+    seen.unlink()
+    systemctl("daemon-reload")
+    systemctl("restart", agent_unit("backwash"))
+    wait_for(lambda: seen.exists() and seen.read_text() == str(config))
+    host.kill()
+    shutil.rmtree(host.state_dir)
+    host.launch()
+    wait_for(lambda: host.status("backwash")["state"] == "running")
+    assert host.status("backwash")["config_path"] == str(config)
+    assert host.corerl("backwash")["executable"] == str(program)
+
+
 def test_a_damaged_database_is_set_aside_and_rebuilt(host: Host) -> None:
     host.start(host.config("backwash"))
     before = status_without_usage(host, "backwash")

@@ -103,6 +103,12 @@ def test_a_newer_file_is_found_at_the_next_look(tmp_path: Path) -> None:
     assert find_executable(tmp_path, CORERL).path.name == "linux-corerl-v1.0.1"
 
 
+def test_a_folder_whose_name_systemd_would_expand_is_refused(tmp_path: Path) -> None:
+    put(tmp_path / "$HOME" / "linux-corerl-v1.0.0")
+    with pytest.raises(ExecutableNotFound, match="rename"):
+        find_executable(tmp_path, CORERL)
+
+
 def test_nothing_found_names_what_and_where(tmp_path: Path) -> None:
     with pytest.raises(ExecutableNotFound, match=r"corerl 9\.9\.9") as caught:
         find_executable(tmp_path, CORERL, "9.9.9")

@@ -3,10 +3,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tep_studio import TEP_SCHEMA
 
 from coredinator.agent.ports import ports_of
 from coredinator.demo.build import build_demo, make_config
 from coredinator.demo.config import DemoConfig, config_argument
+from coredinator.demo.tags import ACTUATORS, MEASUREMENTS
 from coredinator.service.executable import find_executable
 from coredinator.services.kinds import KINDS, KindName
 
@@ -24,6 +26,11 @@ def test_an_executable_runs_wherever_it_lies(tmp_path: Path, name: str) -> None:
     build_demo(base_path)
     done = subprocess.run([base_path / name, "--help"], capture_output=True, text=True, check=True, cwd="/")
     assert "--config-name" in done.stdout
+
+
+def test_the_tags_are_those_of_tep_studio_in_its_order() -> None:
+    assert tuple(TEP_SCHEMA.names("measurements")) == MEASUREMENTS
+    assert tuple(TEP_SCHEMA.names("manipulated_variables")) == ACTUATORS
 
 
 def test_a_written_config_reads_back_the_same(tmp_path: Path) -> None:

@@ -173,20 +173,20 @@ def prepare_mounts() -> None:
     """A /proc for the namespace and an empty /run, with the outer one below it."""
     mount("--make-rprivate", "/")
     mount("-t", "proc", "proc", "/proc")
-    outer = os.open("/run", os.O_PATH)
-    mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run")
-    Path("/run/outer").mkdir()
-    mount("--no-canonicalize", "--rbind", f"/proc/self/fd/{outer}", "/run/outer", pass_fds=(outer,))
-    os.close(outer)
+    # Made elsewhere first, for once it covers /run there is no way to the outer one.
+    mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", "/mnt")
+    Path("/mnt/outer").mkdir()
+    mount("--rbind", "/run", "/mnt/outer")
+    mount("--move", "/mnt", "/run")
     # Without it systemd takes the machine for one that was not booted with it.
     Path("/run/systemd/system").mkdir(parents=True)
     RUNTIME_DIR.mkdir(parents=True)
     RUNTIME_DIR.chmod(0o700)
 
 
-def mount(*arguments: str, pass_fds: Sequence[int] = ()) -> None:
+def mount(*arguments: str) -> None:
     """Call the command of that name, or end with what it says."""
-    done = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False, pass_fds=pass_fds)
+    done = subprocess.run(["mount", "--no-mtab", *arguments], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         sys.exit(f"user-systemd: {done.stderr.strip()}")
 

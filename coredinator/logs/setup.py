@@ -40,7 +40,9 @@ def set_up_logging(settings: LogSettings) -> None:
     """
     handlers: list[logging.Handler] = []
     if runs_under_systemd():
-        handlers.append(JournalHandler())
+        journal = JournalHandler()
+        journal.setFormatter(logging.Formatter("%(message)s"))
+        handlers.append(journal)
     elif settings.console:
         console = logging.StreamHandler(sys.stderr)
         console.setFormatter(_formatter(_without_ids, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())))

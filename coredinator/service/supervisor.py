@@ -130,7 +130,7 @@ class Supervisor:
         listed = await self._units.list()
         for name in sorted(self._units.names() - listed.keys() | self._missing(listed)):
             await self._verify(name)
-        await asyncio.gather(*(self._take_up(name) for name in listed if parse_unit(name) is not None))
+        await asyncio.gather(*(self._take_up(name) for name in listed))
         due = [
             replace(record, pending=Pending.START)
             for record in self._registry.all()

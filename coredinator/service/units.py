@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from dataclasses import replace
 
-from coredinator.service.identity import WORKLOAD_PATTERN
+from coredinator.service.identity import WORKLOAD_PATTERN, parse_unit
 from coredinator.systemd import ListedUnit, SystemdManager, UnitChanged, UnitProperties
 
 _READ_ATTEMPTS = 5
@@ -45,9 +45,9 @@ class UnitCache:
             removal.set()
 
     async def list(self, pattern: str = WORKLOAD_PATTERN) -> dict[str, ListedUnit]:
-        """The units that systemd has loaded, as it says now, without those that are only mentioned."""
+        """The workloads that systemd has loaded, as it says now, without those that are only mentioned."""
         listed = await self._systemd.list_units(pattern)
-        return {unit.name: unit for unit in listed if unit.load_state != "not-found"}
+        return {unit.name: unit for unit in listed if unit.load_state != "not-found" and parse_unit(unit.name)}
 
     async def read(self, unit: str) -> UnitProperties:
         """Read all properties of a loaded unit."""

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-_ANY = {"*", "0.0.0.0", "::", "[::]"}  # noqa: S104  # compared with, not bound to
+# 0.0.0.0 is no `localhost`: where that resolves to ::1 first, nobody would listen.
+_REACHABLE = {"*": "localhost", "::": "localhost", "[::]": "localhost", "0.0.0.0": "127.0.0.1"}  # noqa: S104  # compared with, not bound to
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class BusAddresses:
 
     @property
     def _reachable(self) -> str:
-        return "localhost" if self.host in _ANY else _bracketed(self.host)
+        return _REACHABLE.get(self.host, _bracketed(self.host))
 
 
 def _bracketed(host: str) -> str:

@@ -5,6 +5,8 @@ is ready and, as long as it really forwards, that it is alive.
 """
 
 import argparse
+import contextlib
+import errno
 import os
 import signal
 import threading
@@ -20,6 +22,9 @@ from coredinator.errors import ConfigError, SettingsError
 from coredinator.event_bus.addresses import BusAddresses
 from coredinator.service.config_file import read_config
 from coredinator.utils.command_line import die
+
+REASONED_EXITS = {os.EX_CONFIG, os.EX_UNAVAILABLE}
+"""Exit codes of a proxy whose status text says why it cannot run."""
 
 _LAST_PORT = 65535
 _ENDING = {signal.SIGTERM, signal.SIGINT}
@@ -38,8 +43,12 @@ class Proxy:
 
     def __init__(self, addresses: BusAddresses) -> None:
         self._context = zmq.Context()
-        self._front = self._bind(zmq.XSUB, addresses.xsub_addr, addresses.pub_port, _PROBE_PUBLISHERS)
-        self._back = self._bind(zmq.XPUB, addresses.xpub_addr, addresses.sub_port, _PROBE_SUBSCRIBERS)
+        try:
+            self._front = self._bind(zmq.XSUB, addresses.xsub_addr, addresses.pub_port, _PROBE_PUBLISHERS)
+            self._back = self._bind(zmq.XPUB, addresses.xpub_addr, addresses.sub_port, _PROBE_SUBSCRIBERS)
+        except PortUnavailable:
+            self._context.destroy()
+            raise
         self._thread = threading.Thread(target=self._run, name="proxy", daemon=True)
 
     def start(self) -> "Probe":
@@ -51,13 +60,16 @@ class Proxy:
     def _bind(self, kind: int, address: str, port: int, probe: str) -> zmq.Socket[bytes]:
         bound = self._context.socket(kind)
         bound.setsockopt(zmq.LINGER, 0)
-        bound.setsockopt(zmq.IPV6, 1 if "[" in address else 0)
+        if kind == zmq.XSUB:
+            # All that it sends is subscriptions. A publisher that misses one never sends what it is for.
+            bound.setsockopt(zmq.SNDHWM, 0)
+        # "*" means every interface of both families; libzmq falls back to IPv4 on a kernel without IPv6.
+        bound.setsockopt(zmq.IPV6, 1 if "*" in address or "[" in address else 0)
         try:
             bound.bind(address)
         except zmq.ZMQError as error:
-            raise PortUnavailable(
-                f"cannot bind {address}: {error.strerror}; end what uses port {port}, or set another one"
-            ) from error
+            number = error.errno or 0
+            raise PortUnavailable(f"cannot bind {address}: {zmq.strerror(number)}; {_remedy(number, port)}") from error
         bound.bind(probe)
         return bound
 
@@ -67,15 +79,12 @@ class Proxy:
         self._thread.join()
 
     def _run(self) -> None:
-        try:
+        with self._front, self._back, contextlib.suppress(zmq.ContextTerminated):
             zmq.proxy(self._front, self._back)
-        except zmq.ContextTerminated:
-            self._front.close()
-            self._back.close()
 
 
 class Probe:
-    """Asks the proxy for a sign of life that no client of the bus ever sees.
+    """Asks the proxy for a sign of life that no subscriber ever sees.
 
     Subscriptions travel from XPUB through the proxy to XSUB and on to every publisher: the probe
     subscribes to a topic that nobody uses and waits for that subscription at its publishing end.
@@ -85,6 +94,8 @@ class Probe:
         self._subscriber = context.socket(zmq.SUB)
         self._subscriber.connect(_PROBE_SUBSCRIBERS)
         self._publisher = context.socket(zmq.XPUB)
+        # It hears of every client's subscriptions, and many of them must not keep out its own.
+        self._publisher.setsockopt(zmq.RCVHWM, 0)
         self._publisher.connect(_PROBE_PUBLISHERS)
 
     def forwards(self, timeout: float) -> bool:
@@ -165,14 +176,27 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _watch(probe: Probe) -> None:
-    """Feed systemd's watchdog while the proxy forwards; return when the process is to end."""
-    interval = int(os.environ.get("WATCHDOG_USEC", "0")) / 2_000_000
+    """Feed systemd's watchdog while the proxy forwards; return when the process is to end.
+
+    A probe every quarter of the watchdog's time: one that a busy machine delays has a second chance.
+    """
+    interval = int(os.environ.get("WATCHDOG_USEC", "0")) / 4_000_000
     if not interval:
         signal.sigwait(_ENDING)
         return
     while signal.sigtimedwait(_ENDING, interval) is None:
         if probe.forwards(interval / 2):
             daemon.notify("WATCHDOG=1")
+
+
+def _remedy(number: int, port: int) -> str:
+    match number:
+        case errno.EADDRINUSE:
+            return f"end what uses port {port}, or set another one"
+        case errno.EACCES:
+            return f"port {port} needs CAP_NET_BIND_SERVICE; set one above 1023"
+        case _:
+            return "set the host to * or to an address of this machine"
 
 
 def _die(message: str, code: int) -> NoReturn:

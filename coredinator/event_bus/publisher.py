@@ -20,9 +20,9 @@ class EventSink(Protocol):
 class Publisher:
     """A PUB socket that is connected to the bus.
 
-    A PUB socket sends only what somebody subscribed to, knows of subscriptions only once it is
-    connected, and drops what a full pipe cannot take (zmq_socket(3)): an event bus that is absent
-    or slow loses events and costs the manager nothing. `dropped` counts what could not be sent.
+    A PUB socket sends only what somebody subscribed to, and knows of subscriptions only once it is
+    connected (zmq_socket(3)): an event bus that is absent or slow loses events and costs the
+    manager nothing. `dropped` counts events that somebody wanted and a full pipe could not take.
     """
 
     def __init__(self, endpoint: str) -> None:
@@ -30,7 +30,10 @@ class Publisher:
         self._context = zmq.Context()
         self._socket: zmq.Socket[bytes] = self._context.socket(zmq.PUB)
         self._socket.setsockopt(zmq.LINGER, _LINGER_MS)
-        self._socket.setsockopt(zmq.IPV6, 1)
+        # With IPv6 on, `localhost` may resolve to ::1 where the bus listens on IPv4 only.
+        self._socket.setsockopt(zmq.IPV6, 1 if "[" in endpoint else 0)
+        # A full pipe is then an error, to be counted, in place of a silent loss; with DONTWAIT neither blocks.
+        self._socket.setsockopt(zmq.XPUB_NODROP, 1)
         self._socket.connect(endpoint)
 
     def publish(self, topic: str, payload: Mapping[str, object]) -> None:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from coredinator.event_bus.addresses import BusAddresses
+from coredinator.event_bus.proxy import REASONED_EXITS
 from coredinator.logs import MessageId
 from coredinator.systemd import (
     Disconnected,
@@ -55,7 +56,10 @@ class EventBusUnit:
             return self._refusal
         if self._unit is None or self._unit.at_rest:
             return f"{UNIT} is stopped"
-        return self._unit.status_text or f"{UNIT} is {self._unit.active_state} ({self._unit.sub_state})"
+        # systemd keeps the text of a process that was killed, too: that one says what it did when all was well.
+        if self._unit.status_text and self._unit.exec_main_status in REASONED_EXITS:
+            return self._unit.status_text
+        return f"{UNIT} is {self._unit.active_state} ({self._unit.sub_state})"
 
     async def ensure(self) -> None:
         """Have the bus started, with the addresses that are set. Raises SystemdUnavailable.
@@ -130,11 +134,12 @@ class EventBusUnit:
                 pass
 
     def _report(self) -> None:
-        """Log when the bus comes or goes, once each."""
+        """Log when the bus comes or goes, once each; one that came was not refused."""
         if self.running == self._was_running:
             return
         self._was_running = self.running
         if self.running:
+            self._refusal = None
             _log.info("the event bus runs", extra={"message_id": MessageId.EVENT_BUS_UP, "unit": UNIT})
         else:
             _log.warning(

@@ -10,7 +10,6 @@ plant stays so; a restart of this process is a new plant at its operating point.
 import asyncio
 import logging
 
-import numpy as np
 from asyncua.client.client import Client
 from tep_studio import TennesseeEastmanProcess
 
@@ -32,7 +31,7 @@ class Simulation:
         self._process = TennesseeEastmanProcess()
         self._measurements, info = self._process.reset(seed=plant.seed)
         self._hours_per_second = plant.hours_per_second
-        self.actuators = np.array(info["implemented_action"], dtype=float)
+        self.actuators = list(map(float, info["implemented_action"]))
         self.trip = ""
         self.advanced = asyncio.Event()
 
@@ -76,7 +75,7 @@ async def simulate(config: DemoConfig) -> None:
         actuators = nodes(client, ACTUATORS)
         instruments = nodes(client, (*MEASUREMENTS, TRIP, HOURS))
         # A new server knows no actuator values yet, and an old one those of the plant before this.
-        await client.write_values(actuators, simulation.actuators.tolist())
+        await client.write_values(actuators, list(simulation.actuators))
         while True:
             await client.write_values(instruments, simulation.values)
             simulation.advanced.clear()

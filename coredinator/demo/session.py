@@ -102,7 +102,7 @@ class DemoSession:
         try:
             answer = self._client.request(method, path, json=body)
         except httpx.HTTPError as error:
-            raise DemoError(f"{method} {path}: {error}") from error
+            raise DemoError(f"the manager does not answer {method} {path}: {error}") from error
         if answer.is_error:
             raise DemoError(f"{method} {path}: {answer.status_code} {answer.text}")
         return answer

@@ -15,7 +15,7 @@ import pytest
 from coredinator.demo.build import HOURS_PER_SECOND, build_demo
 from coredinator.demo.session import DemoSession
 
-FAST = 0.2
+FAST = 0.25
 """Simulated hours a second: 24 in two minutes. At twice the speed a machine that is busy otherwise loses the plant."""
 WATCHED = HOURS_PER_SECOND
 """Slow enough that a process may be gone for a second or two."""

@@ -82,11 +82,11 @@ class Registry:
     async def commit(self, records: Sequence[ServiceRecord], cause: str, meta: dict[str, str] | None = None) -> None:
         """Take over records whose intent changed, and return when they are on stable storage.
 
-        On StoreError the records are as before, but for what systemd said in the meantime.
+        What was observed of them stays what it is now. On StoreError they are as before.
         """
         before = [(record.unit, self._records.get(record.unit)) for record in records]
-        for record in records:
-            self.update(record, cause)
+        for record, (_, current) in zip(records, before, strict=True):
+            self.update(replace(record, observed=current.observed) if current else record, cause)
         try:
             await self._mirror.commit([record_to_row(self._records[unit]) for unit, _ in before], meta)
         except BaseException:
@@ -98,6 +98,11 @@ class Registry:
         """Take over a service that runs but was not known; nothing about it has changed."""
         self._records[record.unit] = record
         await self.commit([record], "adoption")
+
+    def clear_pending(self, unit: str, cause: str) -> None:
+        """Note that a start or stop has been seen through."""
+        if (record := self._records.get(unit)) is not None:
+            self.update(replace(record, pending=None), cause)
 
     def forget(self, identity: Identity) -> None:
         """Drop the record of a service."""

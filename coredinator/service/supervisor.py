@@ -2,45 +2,30 @@
 
 import asyncio
 import logging
-from collections import defaultdict
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from coredinator.errors import ConfigError, ExecutableNotFound, StoreError, UnitConflict
+from coredinator.errors import StoreError, UnitConflict
 from coredinator.logs import MessageId
-from coredinator.service.config_file import read_config
 from coredinator.service.decide import Decision, decide
-from coredinator.service.executable import find_executable
 from coredinator.service.identity import Identity, parse_unit
+from coredinator.service.launcher import Launcher
 from coredinator.service.record import Pending, ServiceRecord
 from coredinator.service.registry import Registry, log_fields
 from coredinator.service.state import Intent, Observation, State, observe
 from coredinator.service.units import UnitCache
-from coredinator.service.workload import adopt, workload_properties
+from coredinator.service.workload import adopt
 from coredinator.systemd import (
-    NoSuchUnit,
     SystemdError,
     SystemdManager,
-    SystemdUnavailable,
     UnitChanged,
-    UnitExists,
     UnitProperties,
     UnitRemoved,
 )
+from coredinator.utils.keyed_lock import KeyedLock
 
 _log = logging.getLogger(__name__)
-
-_START_TIMEOUT = 10.0
-_STOP_TIMEOUT = 20.0
-_REMOVAL_TIMEOUT = 2.0
-
-
-@dataclass(slots=True)
-class _LockEntry:
-    lock: asyncio.Lock
-    users: int = 0
 
 
 class Supervisor:
@@ -49,10 +34,9 @@ class Supervisor:
     def __init__(self, systemd: SystemdManager, registry: Registry, base_path: Path) -> None:
         self._systemd = systemd
         self._registry = registry
-        self._base_path = base_path
         self._units = UnitCache(systemd)
-        self._created: dict[str, dict[str, object]] = {}
-        self._locks: defaultdict[str, _LockEntry] = defaultdict(lambda: _LockEntry(asyncio.Lock()))
+        self._launcher = Launcher(systemd, registry, self._units, base_path)
+        self._locks = KeyedLock()
         # Units to decide about, and whether to ask systemd first; one task for each.
         self._due: dict[str, bool] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -64,7 +48,7 @@ class Supervisor:
         `any_config`. A missing executable or a refusal by systemd is kept as the record's error.
         Raises SystemdUnavailable, StoreError.
         """
-        async with self._locked(wanted.unit):
+        async with self._locks.hold(wanted.unit):
             current = self._registry.get(wanted.unit)
             if current is not None and self._is_up(wanted.unit):
                 if not any_config:
@@ -73,7 +57,8 @@ class Supervisor:
                     await self._confirm(current, wanted)
                     return
             await self._systemd.wait_available()
-            await self._attempt(wanted)
+            await self._launcher.start(wanted)
+        self._settle_soon(wanted.unit)
 
     def refuse_other_config(self, current: ServiceRecord, config_path: str | None) -> None:
         """Raise UnitConflict if the service is up with another config than `config_path`."""
@@ -85,24 +70,24 @@ class Supervisor:
 
     async def stop(self, identity: Identity) -> None:
         """Have the service stopped and return when its processes are gone. Unknown ones are stopped."""
-        async with self._locked(identity.unit):
+        async with self._locks.hold(identity.unit):
             record = self._registry.get(identity.unit)
             if record is None:
                 return
             if self._units.get(identity.unit) is not None:
                 await self._systemd.wait_available()
-            await self._stop(record)
+            await self._launcher.stop(record)
+        self._settle_soon(identity.unit)
 
     async def forget(self, identity: Identity) -> None:
         """Stop the service, and drop its record and its unit."""
-        async with self._locked(identity.unit):
+        async with self._locks.hold(identity.unit):
             record = self._registry.get(identity.unit)
             if record is None:
                 return
             await self._systemd.wait_available()
-            await self._stop(record)
-            await self._units.discard(identity.unit, job_timeout=_STOP_TIMEOUT, removal_timeout=_REMOVAL_TIMEOUT)
-            self._created.pop(identity.unit, None)
+            await self._launcher.stop(record)
+            await self._launcher.discard(identity.unit)
             self._registry.forget(identity)
 
     def handle(self, event: UnitChanged | UnitRemoved) -> None:
@@ -194,84 +179,6 @@ class Supervisor:
         if confirmed != current:
             await self._registry.commit([confirmed], "request")
 
-    async def _attempt(self, wanted: ServiceRecord) -> None:
-        """Find the executable, write the intent, make the unit run. The unit's lock is held."""
-        current = self._registry.get(wanted.unit)
-        record = replace(
-            wanted,
-            intent=Intent.RUNNING,
-            pending=Pending.START,
-            error=None,
-            observed=current.observed if current else wanted.observed,
-        )
-        try:
-            found = await asyncio.to_thread(
-                find_executable, self._base_path, record.identity.spec, record.pinned_version
-            )
-        except ExecutableNotFound as error:
-            await self._impossible(record, str(error))
-            return
-        record = replace(record, executable=str(found.path), version=str(found.version) if found.version else None)
-        await self._registry.commit([record], "request")
-        try:
-            await self._launch(record)
-        except UnitExists as error:
-            await self._impossible(record, f"{error}; it is held by another program")
-            raise UnitConflict(f"{record.unit} exists already and cannot be replaced; see systemctl status") from error
-        except SystemdUnavailable:
-            raise  # the start stays pending and is carried out when systemd is back
-        except SystemdError as error:
-            await self._impossible(record, str(error))
-            return
-        self._done(record.unit)
-
-    async def _launch(self, record: ServiceRecord) -> None:
-        properties = workload_properties(record, systemd_version=self._systemd.version)
-        unit = self._units.get(record.unit)
-        if unit is not None and unit.active_state == "inactive" and self._created.get(record.unit) == properties:
-            await self._systemd.start_unit(record.unit, job_timeout=_START_TIMEOUT)
-            return
-        if unit is not None:
-            await self._discard(record.unit)
-        try:
-            await self._systemd.start_transient_unit(record.unit, properties, job_timeout=_START_TIMEOUT)
-        except UnitExists:
-            await self._discard(record.unit)
-            await self._systemd.start_transient_unit(record.unit, properties, job_timeout=_START_TIMEOUT)
-        self._created[record.unit] = properties
-
-    async def _discard(self, unit: str) -> None:
-        self._created.pop(unit, None)
-        await self._units.discard(unit, job_timeout=_STOP_TIMEOUT, removal_timeout=_REMOVAL_TIMEOUT)
-
-    async def _impossible(self, record: ServiceRecord, error: str) -> None:
-        before = self._registry.get(record.unit)
-        failed = replace(record, pending=None, error=error)
-        await self._registry.commit([failed], "request")
-        if before is None or before.error != error:
-            _log.error(
-                "%s cannot be started: %s", record.identity.service_id, error,
-                extra=log_fields(failed, MessageId.START_IMPOSSIBLE),
-            )  # fmt: skip
-
-    async def _stop(self, record: ServiceRecord) -> None:
-        wanted = replace(record, intent=Intent.STOPPED, pending=Pending.STOP, error=None)
-        await self._registry.commit([wanted], "request")
-        unit = self._units.get(record.unit)
-        if unit is not None and not unit.at_rest:
-            with suppress(NoSuchUnit):  # it ended in this moment
-                await self._systemd.stop_unit(record.unit, job_timeout=_STOP_TIMEOUT)
-        unit = self._units.get(record.unit)
-        if unit is not None and unit.active_state == "failed":
-            # A process that ends with an error when it is told to stop has been stopped all the same.
-            await self._systemd.reset_failed(record.unit)
-        self._done(record.unit)
-
-    def _done(self, unit: str) -> None:
-        if (record := self._registry.get(unit)) is not None:
-            self._registry.update(replace(record, pending=None), "request")
-            self._settle_soon(unit)
-
     def _observed(self, unit: UnitProperties) -> None:
         record = self._registry.get(unit.name)
         if record is not None:
@@ -317,23 +224,22 @@ class Supervisor:
             _log.warning("%s: %s; will be tried again", name, error)
 
     async def _settle(self, name: str) -> None:
-        async with self._locked(name):
+        async with self._locks.hold(name):
             record = self._registry.get(name)
             unit = self._units.get(name)
             match decide(record, unit, fresh_systemd=False):
                 case Decision.ADOPT if unit is not None:
                     await self._adopt(unit)
                 case Decision.START if record is not None:
-                    await self._recover(record)
+                    await self._launcher.start_again(record)
                 case Decision.STOP if record is not None:
-                    await self._stop(record)
+                    await self._launcher.stop(record)
                 case Decision.WANT_STOPPED if record is not None:
                     await self._confirm_stopped(record)
                 case Decision.WANT_RUNNING if record is not None:
                     await self._operator_said(record, Intent.RUNNING)
                 case _:
-                    if record is not None and record.pending is not None:
-                        self._registry.update(replace(record, pending=None), "recovery")
+                    self._registry.clear_pending(name, "recovery")
 
     async def _adopt(self, unit: UnitProperties) -> None:
         identity = parse_unit(unit.name)
@@ -343,20 +249,6 @@ class Supervisor:
         await self._systemd.ref(unit.name)
         await self._registry.adopt(record)
         _log.info("%s adopted", identity.service_id, extra=log_fields(record, MessageId.SERVICE_ADOPTED))
-
-    async def _recover(self, record: ServiceRecord) -> None:
-        """Carry out a start that is due, with no request that checked the config."""
-        if record.config_path is not None:
-            try:
-                await asyncio.to_thread(read_config, Path(record.config_path))
-            except ConfigError as error:
-                await self._impossible(record, str(error))
-                return
-        await self._attempt(record)
-        if (now := self._registry.get(record.unit)) is not None and now.error is None:
-            _log.info(
-                "%s started again", record.identity.service_id, extra=log_fields(now, MessageId.SERVICE_RECOVERED)
-            )
 
     async def _confirm_stopped(self, record: ServiceRecord) -> None:
         """Look twice before a unit at rest counts as stopped by an operator.
@@ -381,18 +273,6 @@ class Supervisor:
             extra=log_fields(wanted, MessageId.OPERATOR_STARTED if started else MessageId.OPERATOR_STOPPED)
             | {"cause": "operator"},
         )  # fmt: skip
-
-    @asynccontextmanager
-    async def _locked(self, unit: str) -> AsyncGenerator[None]:
-        entry = self._locks[unit]
-        entry.users += 1
-        try:
-            async with entry.lock:
-                yield
-        finally:
-            entry.users -= 1
-            if entry.users == 0:
-                self._locks.pop(unit, None)
 
 
 def gone(observed: Observation) -> Observation:

@@ -197,8 +197,9 @@ class SystemdManager:
         except NoSuchUnit:
             _log.debug("%s: %s is not loaded", method, unit)
 
-    async def _manager_property(self, name: str) -> object:
-        reply = await self._call("Get", GLib.Variant("(ss)", (_MANAGER, name)), name, _PATH, _PROPERTIES)
+    async def _manager_property(self, name: str, *, introduced: bool = True) -> object:
+        arguments = GLib.Variant("(ss)", (_MANAGER, name))
+        reply = await self._call("Get", arguments, name, _PATH, _PROPERTIES, introduced=introduced)
         return reply.unpack()[0]
 
     async def _call(
@@ -208,18 +209,12 @@ class SystemdManager:
         subject: str,
         path: str = _PATH,
         interface: str = _MANAGER,
+        *,
+        introduced: bool = True,
     ) -> GLib.Variant:
-        await self.wait_available()
-        return await self._call_now(method, arguments, subject, path, interface)
-
-    async def _call_now(
-        self,
-        method: str,
-        arguments: GLib.Variant | None,
-        subject: str,
-        path: str = _PATH,
-        interface: str = _MANAGER,
-    ) -> GLib.Variant:
+        """Call a method; only the calls of the introduction itself do not wait for it."""
+        if introduced:
+            await self.wait_available()
         return await self._bus.call(
             _SYSTEMD, path, interface, method, arguments,
             subject=subject, timeout=self._call_timeout,
@@ -238,9 +233,9 @@ class SystemdManager:
         """Ask for signals (systemd emits none without Subscribe) and learn who answers."""
         try:
             with contextlib.suppress(AlreadySubscribed):  # it can survive a daemon-reexec
-                await self._call_now("Subscribe", None, "Subscribe")
-            version = await self._hello_property("Version")
-            started = await self._hello_property("UserspaceTimestamp")
+                await self._call("Subscribe", None, "Subscribe", introduced=False)
+            version = await self._manager_property("Version", introduced=False)
+            started = await self._manager_property("UserspaceTimestamp", introduced=False)
         except SystemdError as error:
             # Whoever takes the name next is announced by NameOwnerChanged.
             self._lost(str(error))
@@ -250,10 +245,6 @@ class SystemdManager:
         self._down_reason = None
         self._available.set()
         self._emit(Connected(Identity(_boot_id(), cast("int", started))))
-
-    async def _hello_property(self, name: str) -> object:
-        arguments = GLib.Variant("(ss)", (_MANAGER, name))
-        return (await self._call_now("Get", arguments, name, _PATH, _PROPERTIES)).unpack()[0]
 
     def _lost(self, reason: str) -> None:
         was_available = self._available.is_set()

@@ -1,0 +1,129 @@
+"""Making the unit of one service run, and making it stop: the calls, in their order."""
+
+import asyncio
+import logging
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from coredinator.errors import ConfigError, ExecutableNotFound, UnitConflict
+from coredinator.logs import MessageId
+from coredinator.service.config_file import read_config
+from coredinator.service.executable import find_executable
+from coredinator.service.record import Pending, ServiceRecord
+from coredinator.service.registry import Registry, log_fields
+from coredinator.service.state import Intent
+from coredinator.service.units import UnitCache
+from coredinator.service.workload import workload_properties
+from coredinator.systemd import (
+    NoSuchUnit,
+    SystemdError,
+    SystemdManager,
+    SystemdUnavailable,
+    UnitExists,
+)
+
+_log = logging.getLogger(__name__)
+
+_START_TIMEOUT = 10.0
+_STOP_TIMEOUT = 20.0
+_REMOVAL_TIMEOUT = 2.0
+
+
+class Launcher:
+    """Starts and stops one unit at a time; whoever calls holds the unit's lock."""
+
+    def __init__(self, systemd: SystemdManager, registry: Registry, units: UnitCache, base_path: Path) -> None:
+        self._systemd = systemd
+        self._registry = registry
+        self._units = units
+        self._base_path = base_path
+        self._created: dict[str, dict[str, object]] = {}
+
+    async def start(self, wanted: ServiceRecord) -> None:
+        """Find the executable, write down the intent, make the unit run.
+
+        A missing executable or a refusal by systemd is kept as the record's error. Raises
+        UnitConflict, SystemdUnavailable, StoreError.
+        """
+        record = replace(wanted, intent=Intent.RUNNING, pending=Pending.START, error=None)
+        try:
+            found = await asyncio.to_thread(
+                find_executable, self._base_path, record.identity.spec, record.pinned_version
+            )
+        except ExecutableNotFound as error:
+            await self._impossible(record, str(error))
+            return
+        record = replace(record, executable=str(found.path), version=str(found.version) if found.version else None)
+        await self._registry.commit([record], "request")
+        try:
+            await self._launch(record)
+        except UnitExists as error:
+            await self._impossible(record, f"{error}; it is held by another program")
+            raise UnitConflict(f"{record.unit} exists already and cannot be replaced; see systemctl status") from error
+        except SystemdUnavailable:
+            raise  # the start stays pending and is carried out when systemd is back
+        except SystemdError as error:
+            await self._impossible(record, str(error))
+        else:
+            self._registry.clear_pending(record.unit, "request")
+
+    async def start_again(self, record: ServiceRecord) -> None:
+        """Carry out a start that is due, with no request that checked the config."""
+        if record.config_path is not None:
+            try:
+                await asyncio.to_thread(read_config, Path(record.config_path))
+            except ConfigError as error:
+                await self._impossible(record, str(error))
+                return
+        await self.start(record)
+        if (now := self._registry.get(record.unit)) is not None and now.error is None:
+            _log.info(
+                "%s started again", record.identity.service_id, extra=log_fields(now, MessageId.SERVICE_RECOVERED)
+            )
+
+    async def stop(self, record: ServiceRecord) -> None:
+        """Write down the intent, stop the unit, and return when its processes are gone."""
+        await self._registry.commit(
+            [replace(record, intent=Intent.STOPPED, pending=Pending.STOP, error=None)], "request"
+        )
+        unit = self._units.get(record.unit)
+        if unit is not None and not unit.at_rest:
+            with suppress(NoSuchUnit):  # it ended in this moment
+                await self._systemd.stop_unit(record.unit, job_timeout=_STOP_TIMEOUT)
+        unit = self._units.get(record.unit)
+        if unit is not None and unit.active_state == "failed":
+            # A process that ends with an error when it is told to stop has been stopped all the same.
+            await self._systemd.reset_failed(record.unit)
+        self._registry.clear_pending(record.unit, "request")
+
+    async def discard(self, unit: str) -> None:
+        """Make systemd forget the unit."""
+        self._created.pop(unit, None)
+        await self._units.discard(unit, job_timeout=_STOP_TIMEOUT, removal_timeout=_REMOVAL_TIMEOUT)
+
+    async def _launch(self, record: ServiceRecord) -> None:
+        properties = workload_properties(record, systemd_version=self._systemd.version)
+        unit = self._units.get(record.unit)
+        if unit is not None and unit.active_state == "inactive" and self._created.get(record.unit) == properties:
+            with suppress(NoSuchUnit):  # unloaded in this moment: make it anew
+                await self._systemd.start_unit(record.unit, job_timeout=_START_TIMEOUT)
+                return
+        if unit is not None:
+            await self.discard(record.unit)
+        try:
+            await self._systemd.start_transient_unit(record.unit, properties, job_timeout=_START_TIMEOUT)
+        except UnitExists:
+            await self.discard(record.unit)
+            await self._systemd.start_transient_unit(record.unit, properties, job_timeout=_START_TIMEOUT)
+        self._created[record.unit] = properties
+
+    async def _impossible(self, record: ServiceRecord, error: str) -> None:
+        before = self._registry.get(record.unit)
+        failed = replace(record, pending=None, error=error)
+        await self._registry.commit([failed], "request")
+        if before is None or before.error != error:
+            _log.error(
+                "%s cannot be started: %s", record.identity.service_id, error,
+                extra=log_fields(failed, MessageId.START_IMPOSSIBLE),
+            )  # fmt: skip

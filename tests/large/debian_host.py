@@ -4,6 +4,7 @@ import io
 import json
 import tarfile
 from collections.abc import Callable
+from pathlib import PurePosixPath
 from typing import Any
 
 from docker.models.containers import Container
@@ -36,6 +37,17 @@ def container(image: str) -> DockerContainer:
     )
 
 
+def put_file(target: Container, path: str, content: bytes, mode: int = 0o644) -> None:
+    """Put a file into a container, which need not run; its folder exists."""
+    place = PurePosixPath(path)
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        entry = tarfile.TarInfo(place.name)
+        entry.size, entry.mode = len(content), mode
+        tar.addfile(entry, io.BytesIO(content))
+    target.put_archive(str(place.parent), archive.getvalue())
+
+
 class DebianHost:
     """One host. Commands run as root, and fail the test unless they succeed."""
 
@@ -56,14 +68,8 @@ class DebianHost:
 
     def write(self, path: str, text: str | bytes, mode: int = 0o644) -> None:
         """Put a file there, and the folders it needs."""
-        content = text.encode() if isinstance(text, str) else text
-        self.run("mkdir", "-p", path.rpartition("/")[0] or "/")
-        archive = io.BytesIO()
-        with tarfile.open(fileobj=archive, mode="w") as tar:
-            entry = tarfile.TarInfo(path.rpartition("/")[2])
-            entry.size, entry.mode = len(content), mode
-            tar.addfile(entry, io.BytesIO(content))
-        self._container.put_archive(path.rpartition("/")[0] or "/", archive.getvalue())
+        self.run("mkdir", "-p", str(PurePosixPath(path).parent))
+        put_file(self._container, path, text.encode() if isinstance(text, str) else text, mode)
 
     def reboot(self) -> None:
         """Shut down in order, then start."""

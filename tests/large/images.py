@@ -10,12 +10,13 @@ import docker
 from docker.errors import ImageNotFound
 
 from tests.conftest import ROOT
+from tests.large.debian_host import put_file
 from tests.large.engine import CACHE, install_missing
 
 _RECIPE = ROOT / "packaging" / "testbed"
 _SOURCES = ("coredinator", "debian", "units", "packaging", "pyproject.toml", "README.md")
 _MINIMAL = "coredinator-test-minimal"
-_INSTALLED = "coredinator-test-installed"
+_INSTALLED = "coredinator-test-host"
 
 
 def build_package() -> Path:
@@ -59,12 +60,15 @@ def installed_image(engine: docker.DockerClient, minimal: str, package: Path) ->
     """The same with the package installed, as on a host that has not been booted since."""
     name = f"{_INSTALLED}:{package.stem}-{minimal.partition(':')[2]}"
     if not _exists(engine, name):
-        installing = engine.containers.run(
-            minimal, ["apt-get", "install", "--yes", "/mnt/coredinator.deb"], detach=True, network_mode="none",
+        installing = engine.containers.create(
+            minimal,
+            ["sh", "-euc", "apt-get install --yes /root/package.deb; rm /root/package.deb"],
+            network_mode="none",
             environment={"DEBIAN_FRONTEND": "noninteractive"},
-            volumes={str(package): {"bind": "/mnt/coredinator.deb", "mode": "ro"}},
-        )  # fmt: skip
+        )
         try:
+            put_file(installing, "/root/package.deb", package.read_bytes())
+            installing.start()
             code = installing.wait()["StatusCode"]
             assert code == 0, installing.logs().decode()
             installing.commit(*name.split(":"))

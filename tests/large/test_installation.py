@@ -45,7 +45,7 @@ def test_every_process_has_the_user_meant_for_it(host: DebianHost) -> None:
     assert "in /var/lib/coredinator-agent/backwash with" in host.journal("-t", "backwash-corerl")
 
 
-@pytest.mark.parametrize("agent_id", ["pump-1", "a b", "ä'ö", "50%", "$HOME"])
+@pytest.mark.parametrize("agent_id", ["pump-1", "a b", "ä'ö", "50%"])
 def test_ids_of_any_kind_run_inside_the_ceiling(host: DebianHost, agent_id: str) -> None:
     host.start_agent(agent_id)
     # Found by its unit: not every id can stand in a URL as it is.

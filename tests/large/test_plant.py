@@ -15,8 +15,8 @@ import pytest
 from coredinator.demo.build import HOURS_PER_SECOND, build_demo
 from coredinator.demo.session import DemoSession
 
-FAST = 0.25
-"""Simulated hours a second: 24 in 96 s, which holds beside eight busy loops on two cores. 0.4 does not."""
+FAST = 0.2
+"""Simulated hours a second: 24 in 120 s. On two busy cores 0.25 was seen to trip, and 0.4 mostly does."""
 WATCHED = HOURS_PER_SECOND
 """Slow enough that a process may be gone for a second or two."""
 HOLD_HOURS = 24.0

@@ -90,7 +90,8 @@ class Runtime:
         self._tick = min(_TICK, settings.stable_period / 2)
         self._stable_period = timedelta(seconds=settings.stable_period)
         self._stale = asyncio.Event()
-        self._adopted = asyncio.Event()
+        # Set once what runs is adopted, or once it is clear that this has to wait.
+        self._oriented = asyncio.Event()
         self._identity: Identity | None = None
         self._loop: asyncio.Task[None] | None = None
         self.systemd.listen(self._handle)
@@ -103,11 +104,9 @@ class Runtime:
         self.registry.load()
         self.systemd.open()
         self._loop = asyncio.create_task(self._follow())
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_READY_WITHIN):
-                await self._adopted.wait()
-        except TimeoutError:
-            _log.warning("systemd is out of reach: %s; the API is served meanwhile", self.systemd.down_reason)
+                await self._oriented.wait()
 
     async def stop(self) -> None:
         """Let go of everything. Workloads and the event bus run on."""
@@ -134,6 +133,7 @@ class Runtime:
             case Reloaded():
                 self._stale.set()
             case Disconnected(reason):
+                self._oriented.set()
                 _log.warning("systemd is out of reach: %s", reason, extra={"message_id": MessageId.SYSTEMD_LOST})
 
     async def _follow(self) -> None:
@@ -168,7 +168,7 @@ class Runtime:
         await self._supervisor.take_stock(str(self._identity), fresh=resumed or known != str(self._identity))
         if resumed:
             marker.unlink(missing_ok=True)
-        self._adopted.set()
+        self._oriented.set()
         await self.event_bus.ensure()
         await self._supervisor.carry_out()
 

@@ -253,6 +253,17 @@ def test_requests_get_503_while_the_bus_is_away(host: Host) -> None:
     assert agent_unit("another") not in workload_units()
 
 
+def test_a_manager_without_a_systemd_serves_and_says_so(idle_host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/no/such/bus")
+    idle_host.launch()
+    health = idle_host.health()
+    assert health["status"] == "degraded"
+    assert health["systemd"]["status"] == "unreachable"
+    answer = idle_host.api.post("/api/agents/start", json={"config_path": str(idle_host.config("backwash"))})
+    assert answer.status_code == 503
+    assert idle_host.api.get("/api/agents/").json() == []
+
+
 def test_a_manager_killed_in_the_middle_of_many_starts_loses_none(host: Host) -> None:
     names = [f"agent{number}" for number in range(12)]
     accepted: list[str] = []

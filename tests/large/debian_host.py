@@ -122,8 +122,9 @@ class DebianHost:
         wait_for(lambda: self.status(agent_id)["state"] == state, timeout=timeout, what=f"{agent_id} {state}")
 
     def units(self, pattern: str = "coredinator-*@*.service") -> list[dict[str, str]]:
-        """Loaded units as systemctl lists them."""
-        return json.loads(self.run("systemctl", "list-units", "--all", "--output=json", pattern))
+        """Loaded units as systemctl lists them; some of them are mentioned by others and do not exist."""
+        listed = json.loads(self.run("systemctl", "list-units", "--all", "--output=json", pattern))
+        return [unit for unit in listed if unit["load"] != "not-found"]
 
     def show(self, unit: str, name: str) -> str:
         return self.run("systemctl", "show", "--property", name, "--value", unit).strip()

@@ -12,9 +12,11 @@ INSTALL = "cd /root && DEBIAN_FRONTEND=noninteractive apt-get install --yes ./co
 # What any package's installation changes, and what dpkg and apt write about it.
 ALL_FILES = """
 find / -xdev \\( -path /proc -o -path /sys -o -path /run -o -path /tmp -o -path /root -o -path /dev \
-    -o -path /etc/plant -o -path /var/log -o -path /var/cache -o -path /var/lib/dpkg -o -path /var/lib/apt \
+    -o -path /etc/plant -o -path /var/tmp \
+    -o -path /var/log -o -path /var/cache -o -path /var/lib/dpkg -o -path /var/lib/apt \
     -o -path /var/lib/systemd/random-seed -o -path /var/lib/systemd/timers \\) -prune -o -print | sort
 """
+OUR_PROCESSES = "find /proc -maxdepth 1 -user coredinator -o -maxdepth 1 -user coredinator-agent"
 USERS = "getent passwd; getent group"
 
 
@@ -26,7 +28,7 @@ def test_remove_stops_all_and_keeps_state_and_reinstalling_brings_agents_back(ho
     host.run("apt-get", "remove", "--yes", "coredinator")
 
     assert host.units("coredinator*") == []
-    assert host.run("pgrep", "--uid", "coredinator,coredinator-agent", check=False) == ""
+    assert host.sh(OUR_PROCESSES) == ""
     host.run("test", "-s", "/var/lib/coredinator/coredinator.db")
 
     host.write("/root/coredinator_0.1.0_all.deb", package.read_bytes())

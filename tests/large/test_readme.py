@@ -9,14 +9,12 @@ from tests.large.debian_host import SLEEPER, DebianHost, agent_unit, coreio_unit
 
 pytestmark = pytest.mark.timeout(300)
 
-CHAPTERS = (ROOT / "packaging" / "README-installation.md", ROOT / "README.md")
 SHELL_BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 def installation_commands() -> list[str]:
     """The blocks of shell commands under the heading "Install it"."""
-    text = "\n".join(path.read_text() for path in CHAPTERS if path.exists())
-    chapter = text.partition("## Install it\n")[2].partition("\n## ")[0]
+    chapter = (ROOT / "README.md").read_text().partition("## Install it\n")[2].partition("\n## ")[0]
     return SHELL_BLOCK.findall(chapter)
 
 

@@ -110,8 +110,10 @@ def bus(tmp_path: Path) -> Iterator[Bus]:
 @pytest.fixture
 def context() -> Iterator[Context]:
     context = zmq.Context()
+    # Also for sockets that the end of a test function closes: what they could not send is not waited for.
+    context.setsockopt(zmq.LINGER, 0)
     yield context
-    context.destroy(linger=0)
+    context.destroy()
 
 
 @contextlib.contextmanager

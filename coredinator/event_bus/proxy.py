@@ -61,7 +61,8 @@ class Proxy:
         bound = self._context.socket(kind)
         bound.setsockopt(zmq.LINGER, 0)
         if kind == zmq.XSUB:
-            # All that it sends is subscriptions. A publisher that misses one never sends what it is for.
+            # All that it sends is subscriptions. A publisher that misses one never sends what it is for,
+            # and the probe would miss its own among many of others.
             bound.setsockopt(zmq.SNDHWM, 0)
         # "*" means every interface of both families; libzmq falls back to IPv4 on a kernel without IPv6.
         bound.setsockopt(zmq.IPV6, 1 if "*" in address or "[" in address else 0)
@@ -94,8 +95,6 @@ class Probe:
         self._subscriber = context.socket(zmq.SUB)
         self._subscriber.connect(_PROBE_SUBSCRIBERS)
         self._publisher = context.socket(zmq.XPUB)
-        # It hears of every client's subscriptions, and many of them must not keep out its own.
-        self._publisher.setsockopt(zmq.RCVHWM, 0)
         self._publisher.connect(_PROBE_PUBLISHERS)
 
     def forwards(self, timeout: float) -> bool:

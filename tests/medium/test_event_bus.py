@@ -226,15 +226,41 @@ def test_the_watchdog_is_fed_while_it_forwards(tmp_path: Path) -> None:
             assert bus.notification() == "WATCHDOG=1"
 
 
-def test_the_probe_tells_a_thread_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    released = threading.Event()
-    monkeypatch.setattr(proxy_module.zmq, "proxy", lambda *_: released.wait())
-    hanging = Proxy(free_addresses())
+def test_the_probe_tells_a_thread_that_hangs(monkeypatch: pytest.MonkeyPatch, context: Context) -> None:
+    forwarded, released = threading.Event(), threading.Event()
+
+    def forward_one_and_hang(front: zmq.Socket[bytes], back: zmq.Socket[bytes]) -> None:
+        front.send(back.recv())
+        forwarded.set()
+        released.wait()
+
+    monkeypatch.setattr(proxy_module.zmq, "proxy", forward_one_and_hang)
+    addresses = free_addresses()
+    hanging = Proxy(addresses)
     probe = hanging.start()
+    sink = subscriber(context, addresses, b"t")
+    assert forwarded.wait(5)
     assert not probe.forwards(0.1)
     probe.close()
     released.set()
     hanging.close()
+    sink.close()
+
+
+def test_a_probe_leaves_no_subscription_behind(context: Context) -> None:
+    addresses = free_addresses()
+    healthy = Proxy(addresses)
+    probe = healthy.start()
+    sink = subscriber(context, addresses, b"t")
+    source = publisher(context, addresses, b"t")
+    assert probe.forwards(5)
+    assert source.poll(5000)
+    begun = source.recv()
+    assert source.poll(5000)
+    assert (begun[:1], source.recv()) == (b"\x01", b"\x00" + begun[1:])
+    probe.close()
+    healthy.close()
+    sink.close()
 
 
 def test_the_probe_gets_through_a_flood_of_subscriptions(context: Context) -> None:
@@ -277,8 +303,9 @@ def test_a_taken_port_is_one_line_and_exit_code_69(host: str, taken: str) -> Non
 
 def test_a_refused_proxy_lets_go_of_its_other_port() -> None:
     addresses = free_addresses()
-    with socket.create_server(("127.0.0.1", addresses.sub_port)), pytest.raises(PortUnavailable):
+    with socket.create_server(("127.0.0.1", addresses.sub_port)), pytest.raises(PortUnavailable) as refused:
         Proxy(addresses)
+    assert refused.traceback, "it holds what was made: closed is only what the proxy closes itself"
     # Sockets are closed by libzmq's own thread: the port is free soon, not at once.
     wait_for(lambda: is_free(addresses.pub_port))
 
@@ -331,7 +358,7 @@ def test_a_bus_on_every_interface_answers_both_families(tmp_path: Path, address:
                 assert connected.recv(1) == GREETING[:1]
 
 
-@pytest.mark.parametrize("host", ["*", "0.0.0.0"])  # noqa: S104  # it is what an administrator may set
+@pytest.mark.parametrize("host", ["*", "0.0.0.0", "localhost"])  # noqa: S104  # it is what an administrator may set
 def test_the_managers_events_arrive_where_localhost_is_ipv6_first(tmp_path: Path, context: Context, host: str) -> None:
     hosts = tmp_path / "hosts"
     hosts.write_text("::1 localhost\n127.0.0.1 localhost\n")

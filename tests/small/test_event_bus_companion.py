@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Callable
-from typing import cast
+from typing import NoReturn, cast
 
 import pytest
 
 from coredinator.event_bus.addresses import BusAddresses
 from coredinator.event_bus.companion import UNIT, EventBusUnit
-from coredinator.systemd import Disconnected, Event, SystemdManager, UnitChanged
+from coredinator.systemd import Disconnected, Event, SystemdError, SystemdManager, UnitChanged
 
 RUNS = {"ActiveState": "active", "SubState": "running", "StatusText": "Forwarding", "ExecMainStatus": 0}
 WAITS = {"ActiveState": "activating", "SubState": "auto-restart"}
@@ -22,6 +22,9 @@ class Systemd:
 
     def listen(self, listener: Callable[[Event], None]) -> None:
         self.send = listener
+
+    async def list_units(self, unit: str) -> NoReturn:
+        raise SystemdError(f"{unit} is refused")
 
 
 @pytest.fixture
@@ -63,6 +66,14 @@ def test_what_a_killed_bus_said_when_all_was_well_is_no_reason(bus: EventBusUnit
 
 
 def test_a_bus_that_was_stopped_is_stopped(bus: EventBusUnit, systemd: Systemd) -> None:
+    systemd.send(UnitChanged(UNIT, RUNS))
+    systemd.send(UnitChanged(UNIT, {"ActiveState": "inactive", "SubState": "dead"}))
+    assert bus.reason == f"{UNIT} is stopped"
+
+
+async def test_a_refusal_is_the_reason_until_the_bus_has_run(bus: EventBusUnit, systemd: Systemd) -> None:
+    await bus.ensure()
+    assert bus.reason == f"{UNIT} is refused"
     systemd.send(UnitChanged(UNIT, RUNS))
     systemd.send(UnitChanged(UNIT, {"ActiveState": "inactive", "SubState": "dead"}))
     assert bus.reason == f"{UNIT} is stopped"

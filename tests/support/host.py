@@ -109,7 +109,7 @@ class Host:
         """Start the manager and return when it answers."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(self.command(), stdout=log, stderr=log)
-        wait_for(self._answers, what="manager")
+        wait_for(self._answers, timeout=30, what="manager")
 
     def _answers(self) -> bool:
         assert self.process is not None

@@ -20,9 +20,15 @@ STUBBORN = "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 0.1; done\n"
 CRASHER = "#!/bin/sh\nexit 3\n"
 
 
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody uses now, all different."""
+    with contextlib.ExitStack() as stack:
+        listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [listener.getsockname()[1] for listener in listeners]
+
+
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+    return free_ports(1)[0]
 
 
 def wait_for[T](probe: Callable[[], T], *, timeout: float = 10.0, what: str = "condition") -> T:
@@ -72,7 +78,7 @@ class Host:
         self.base_path = folder / "base path [x]"
         self.state_dir = folder / "state"
         self.configs = folder / "configs"
-        self.port, self.pub_port, self.sub_port = free_port(), free_port(), free_port()
+        self.port, self.pub_port, self.sub_port = free_ports(3)
         self.process: subprocess.Popen[bytes] | None = None
         self.log = folder / "manager.log"
         self.extra_flags: list[str] = []

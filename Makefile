@@ -4,10 +4,10 @@ PYTHON := .venv/bin/python
 DURATION ?=
 TESTS ?= tests
 
-.PHONY: help setup demo test lint format constraints clean
+.PHONY: help setup demo test test-vm lint format constraints clean
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Install what is missing and make .venv
 	@packaging/setup
@@ -17,6 +17,9 @@ demo: setup ## Watch an agent control a simulated plant, until Ctrl-C or DURATIO
 
 test: setup ## Run all tests, or those in TESTS=
 	$(PYTHON) -m pytest $(TESTS)
+
+test-vm: setup ## Run the tests on an emulated machine with a kernel of its own
+	$(PYTHON) -m pytest -m vm tests/large
 
 lint: setup ## Check style and types
 	$(PYTHON) -m ruff check .

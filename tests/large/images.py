@@ -1,6 +1,7 @@
 """The package, and the images that hosts are booted from; both are made when their sources have changed."""
 
 import hashlib
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable
@@ -15,6 +16,9 @@ from tests.large.engine import CACHE, install_missing
 
 _RECIPE = ROOT / "packaging" / "testbed"
 _SOURCES = ("coredinator", "debian", "units", "packaging", "pyproject.toml", "README.md")
+_MACHINE_TOOLS = {
+    "mmdebstrap": "mmdebstrap", "mke2fs": "e2fsprogs", "busybox": "busybox-static", "cpio": "cpio", "xz": "xz-utils",
+}  # fmt: skip
 _MINIMAL = "coredinator-test-minimal"
 _INSTALLED = "coredinator-test-host"
 
@@ -45,7 +49,7 @@ def newer_package(package: Path, folder: Path) -> Path:
 
 def minimal_image(engine: docker.DockerClient) -> str:
     """Debian 13 without anything that the package needs, cached by the hash of its recipe."""
-    name = f"{_MINIMAL}:{_hash_of(sorted(_RECIPE.iterdir()))}"
+    name = f"{_MINIMAL}:{_hash_of([_RECIPE / 'build-rootfs', _RECIPE / 'dependencies.txt'])}"
     if not _exists(engine, name):
         install_missing("mmdebstrap", "mmdebstrap")
         with tempfile.TemporaryDirectory() as folder:
@@ -76,6 +80,21 @@ def installed_image(engine: docker.DockerClient, minimal: str, package: Path) ->
             installing.remove(force=True)
         _remove_older(engine, _INSTALLED, name)
     return name
+
+
+def virtual_machine_image(package: Path) -> Path:
+    """A folder with disk, kernel and initrd of a host with the package; its recipe is among the package's sources."""
+    kept = CACHE / "machines" / package.stem
+    if not kept.exists():
+        for program, debian_package in _MACHINE_TOOLS.items():
+            install_missing(program, debian_package)
+        shutil.rmtree(kept.parent, ignore_errors=True)
+        kept.parent.mkdir(parents=True)
+        unfinished = kept.with_suffix(".new")
+        unfinished.mkdir()
+        subprocess.run([_RECIPE / "vm-image", package, unfinished], check=True, capture_output=True)
+        unfinished.rename(kept)
+    return kept
 
 
 def _exists(engine: docker.DockerClient, name: str) -> bool:

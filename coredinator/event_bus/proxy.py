@@ -10,6 +10,7 @@ import errno
 import os
 import signal
 import threading
+import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -88,31 +89,37 @@ class Probe:
     """Asks the proxy for a sign of life that no subscriber ever sees.
 
     Subscriptions travel from XPUB through the proxy to XSUB and on to every publisher: the probe
-    subscribes to a topic that nobody uses and waits for that subscription at its publishing end.
+    subscribes to a topic that nobody uses and waits for that subscription at a publishing end.
     """
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]]) -> None:
+        self._context = context
         self._subscriber = context.socket(zmq.SUB)
         self._subscriber.connect(_PROBE_SUBSCRIBERS)
-        self._publisher = context.socket(zmq.XPUB)
-        self._publisher.connect(_PROBE_PUBLISHERS)
 
     def forwards(self, timeout: float) -> bool:
-        """Whether a subscription comes through within `timeout` seconds."""
+        """Whether subscriptions still come through; False if none does for `timeout` seconds.
+
+        On a bus that is flooded with subscriptions those of others count once the time is over: the
+        probe's own waits behind them, but what a new publisher is sent is sent by a proxy that lives.
+        """
+        deadline = time.monotonic() + timeout
         topic = b"coredinator.probe." + uuid.uuid4().hex.encode()
         self._subscriber.subscribe(topic)
-        try:
-            while self._publisher.poll(int(timeout * 1000)):
-                if self._publisher.recv()[1:] == topic:
-                    return True
-            return False
-        finally:
-            self._subscriber.unsubscribe(topic)
+        # New each time: one that stays would be sent what everybody subscribes to, and pile it up between the probes.
+        with self._context.socket(zmq.XPUB) as publisher:
+            publisher.connect(_PROBE_PUBLISHERS)
+            try:
+                while publisher.poll(int(timeout * 1000)):
+                    if publisher.recv()[1:] == topic or time.monotonic() > deadline:
+                        return True
+                return False
+            finally:
+                self._subscriber.unsubscribe(topic)
 
     def close(self) -> None:
-        """Close the probe's sockets."""
+        """Close the probe's socket."""
         self._subscriber.close(linger=0)
-        self._publisher.close(linger=0)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -199,6 +206,8 @@ def _remedy(number: int, port: int) -> str:
 
 
 def _die(message: str, code: int) -> NoReturn:
+    # A line is an assignment to systemd (sd_notify(3)), and what YAML or an address is wrong about may have several.
+    message = " ".join(message.split())
     # systemd keeps the status text until the next start: there the manager finds the reason.
     daemon.notify(f"STATUS={message}")
     die("coredinator-eventbus", message, code)

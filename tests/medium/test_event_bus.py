@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import zmq
 
@@ -276,6 +277,47 @@ def test_the_probe_gets_through_a_flood_of_subscriptions(context: Context) -> No
     sink.close()
 
 
+def test_a_flood_that_never_ends_neither_holds_the_probe_nor_passes_for_a_hang(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ended = threading.Event()
+
+    def forward_others_only(front: zmq.Socket[bytes], _back: zmq.Socket[bytes]) -> None:
+        while not ended.wait(0.001):
+            front.send(b"\x01of another")
+            front.send(b"\x00of another")
+
+    monkeypatch.setattr(proxy_module.zmq, "proxy", forward_others_only)
+    flooded = Proxy(free_addresses())
+    probe = flooded.start()
+    assert probe.forwards(0.2)
+    probe.close()
+    ended.set()
+    flooded.close()
+
+
+def test_subscriptions_that_are_over_leave_nothing_in_memory(bus: Bus, context: Context) -> None:
+    source = publisher(context, bus.addresses)
+    sink = subscriber(context, bus.addresses)
+
+    def come_and_go(names: range) -> None:
+        for number in names:
+            topic = b"%0500d" % number
+            sink.subscribe(topic)
+            sink.unsubscribe(topic)
+        for _ in range(2 * len(names)):
+            assert source.poll(5000)
+            source.recv()
+
+    memory = psutil.Process(bus.process.pid).memory_info
+    come_and_go(range(1_000))
+    before = memory().rss
+    for first in range(1_000, 21_000, 1_000):
+        come_and_go(range(first, first + 1_000))
+    # Kept, the topics alone would take 20 MB.
+    assert memory().rss - before < 10_000_000
+
+
 def test_a_subscriber_of_everything_never_sees_the_probe(tmp_path: Path, context: Context) -> None:
     with running_bus(tmp_path, watchdog_usec=200_000) as bus:
         sink = subscriber(context, bus.addresses, b"")
@@ -348,6 +390,24 @@ def test_a_bad_port_is_one_line_and_exit_code_78(flags: list[str]) -> None:
     assert done.returncode == 78
     assert len(done.stderr.splitlines()) == 1
     assert flags[1] in done.stderr
+
+
+def test_a_complaint_of_several_lines_becomes_one(tmp_path: Path) -> None:
+    settings = tmp_path / "coredinator.yaml"
+    settings.write_bytes(b"event-bus-host: \x01\n")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifications:
+        notifications.bind(str(tmp_path / "notify"))
+        notifications.settimeout(5)
+        done = subprocess.run(
+            [sys.executable, "-m", "coredinator.event_bus", "--config", str(settings)],
+            env=os.environ | {"NOTIFY_SOCKET": str(tmp_path / "notify")},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        status = notifications.recv(4096).decode()
+    assert done.returncode == 78
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr == f"coredinator-eventbus: {status.removeprefix('STATUS=')}\n"
+    assert "control characters" in status
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])

@@ -20,7 +20,7 @@ from coredinator.event_bus import proxy as proxy_module
 from coredinator.event_bus.addresses import BusAddresses
 from coredinator.event_bus.proxy import PortUnavailable, Proxy
 from coredinator.event_bus.publisher import Publisher
-from tests.support.host import Host, free_port, show, systemctl, wait_for
+from tests.support.host import Host, free_port, free_ports, show, systemctl, wait_for
 
 type Context = zmq.Context[zmq.Socket[bytes]]
 
@@ -77,9 +77,7 @@ class Bus:
 
 
 def free_addresses(host: str = "127.0.0.1") -> BusAddresses:
-    """Both ports are held until both are known: they differ."""
-    with socket.create_server(("127.0.0.1", 0)) as pub, socket.create_server(("127.0.0.1", 0)) as sub:
-        return BusAddresses(host, pub.getsockname()[1], sub.getsockname()[1])
+    return BusAddresses(host, *free_ports(2))
 
 
 def command(addresses: BusAddresses) -> list[str]:

@@ -30,11 +30,17 @@ from coredinator.utils.command_line import die
 from coredinator.web import agents, coreio, demo, health
 from coredinator.web.errors import install_error_handlers
 from coredinator.web.middleware import BodyLimit, OriginGuard, VersionHeader
+from coredinator.web.openapi import Api
+from coredinator.web.protocol import BoundedProtocol
 
 _log = logging.getLogger("coredinator")
 
 _GRACE = 3
 """Seconds that open requests get at shutdown."""
+_QUEUE = 2048
+"""Connections that the kernel keeps until they are accepted."""
+_BATCH = 64
+"""Connections accepted in one turn of the loop: a flood of them neither delays requests nor uses up descriptors."""
 _ARGUMENTS = "COREDINATOR_ARGUMENTS"
 
 
@@ -44,6 +50,8 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to serve, then say so."""
         await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(_QUEUE)  # asyncio has made the queue as short as its batches
         if self.started:
             _log.info("coredinator %s serves its API", __version__, extra={"message_id": MessageId.MANAGER_READY})
             daemon.notify("READY=1")
@@ -69,7 +77,7 @@ def create_app(settings: Settings, mirror: Mirror) -> FastAPI:
             watchdog.cancel()
             await runtime.stop()
 
-    app = FastAPI(
+    app = Api(
         title="Coredinator",
         version=__version__,
         description="Supervises reinforcement-learning agents as systemd units.",
@@ -103,8 +111,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             mirror = Mirror.open(settings.state_dir / "coredinator.db")
             config = uvicorn.Config(
                 create_app(settings, mirror),
+                http=BoundedProtocol, ws="none", backlog=_BATCH, timeout_graceful_shutdown=_GRACE,
                 log_config=None, access_log=False, server_header=False, lifespan="on",
-                timeout_graceful_shutdown=_GRACE,
             )  # fmt: skip
             Server(config).run(sockets=[listener])
     except SettingsError as error:
@@ -139,7 +147,7 @@ def _listen(host: str, port: int) -> socket.socket:
     """Bind and listen at once, so that of two managers the second fails here."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address[:2], family=family, backlog=2048)
+        return socket.create_server(address[:2], family=family, backlog=_QUEUE)
     except OSError as error:
         raise CoredinatorError(
             f"cannot serve on {host} port {port}: {error.strerror}; end what uses it, or give another --host or --port"

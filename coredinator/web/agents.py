@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 
 from coredinator.web.dependencies import AgentsOf
 from coredinator.web.errors import problems
@@ -10,22 +10,24 @@ from coredinator.web.models import AgentAnswer, Message, StartAgent, TransitionA
 
 router = APIRouter(prefix="/api/agents", tags=["agents"])
 
+AgentId = Annotated[str, Path(examples=["backwash"])]
 
-@router.post("/start", responses=problems(400, 409, 413, 502, 503))
+
+@router.post("/start", responses=problems(400, 409, 422, 502, 503))
 async def start_agent(order: StartAgent, agents: AgentsOf) -> str:
     """Start CoreIO unless it runs, then CoreRL; the answer is the agent's id."""
     return await agents.start(order.config_path, order.coreio_id, order.version)
 
 
 @router.post("/{agent_id}/stop", responses=problems(502, 503))
-async def stop_agent(agent_id: str, agents: AgentsOf) -> Message:
+async def stop_agent(agent_id: AgentId, agents: AgentsOf) -> Message:
     """Stop CoreRL of an agent. CoreIO goes on."""
     await agents.stop(agent_id)
     return Message(message=f"agent {agent_id} is stopped")
 
 
 @router.get("/{agent_id}/status")
-async def agent_status(agent_id: str, agents: AgentsOf) -> AgentAnswer | UnknownAgent:
+async def agent_status(agent_id: AgentId, agents: AgentsOf) -> AgentAnswer | UnknownAgent:
     """The state of an agent and its services, from the mirror."""
     status = agents.status(agent_id)
     return AgentAnswer.of(status) if status.services else UnknownAgent(id=agent_id)
@@ -33,7 +35,7 @@ async def agent_status(agent_id: str, agents: AgentsOf) -> AgentAnswer | Unknown
 
 @router.get("/{agent_id}/history", responses=problems(503))
 async def agent_history(
-    agent_id: str, agents: AgentsOf, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+    agent_id: AgentId, agents: AgentsOf, limit: Annotated[int, Query(ge=1, le=1000)] = 100
 ) -> list[TransitionAnswer]:
     """The last changes of an agent's services, newest first."""
     return [TransitionAnswer.of(line) for line in await agents.history(agent_id, limit)]

@@ -1,6 +1,8 @@
 """Routes of CoreIO services."""
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Path
 
 from coredinator.web.dependencies import AgentsOf
 from coredinator.web.errors import problems
@@ -8,8 +10,10 @@ from coredinator.web.models import CoreioAnswer, CoreioList, CoreioStarted, Mess
 
 router = APIRouter(tags=["coreio"])
 
+CoreioId = Annotated[str, Path(examples=["backwash-coreio"])]
 
-@router.post("/start", responses=problems(400, 409, 413, 502, 503))
+
+@router.post("/start", responses=problems(400, 409, 422, 502, 503))
 async def start_coreio(order: StartCoreio, agents: AgentsOf) -> CoreioStarted:
     """Start a CoreIO by itself."""
     record, ran = await agents.start_coreio(order.config_path, order.coreio_id)
@@ -23,14 +27,14 @@ async def start_coreio(order: StartCoreio, agents: AgentsOf) -> CoreioStarted:
 
 
 @router.post("/{coreio_id}/stop", responses=problems(404, 502, 503))
-async def stop_coreio(coreio_id: str, agents: AgentsOf) -> Message:
+async def stop_coreio(coreio_id: CoreioId, agents: AgentsOf) -> Message:
     """Stop a CoreIO and forget it."""
     await agents.stop_coreio(coreio_id)
     return Message(message=f"CoreIO {coreio_id} was stopped")
 
 
 @router.get("/{coreio_id}/status", responses=problems(404))
-async def coreio_status(coreio_id: str, agents: AgentsOf) -> CoreioAnswer:
+async def coreio_status(coreio_id: CoreioId, agents: AgentsOf) -> CoreioAnswer:
     """The state of a CoreIO, from the mirror."""
     return CoreioAnswer.of(agents.coreio(coreio_id))
 

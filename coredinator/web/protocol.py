@@ -1,0 +1,106 @@
+"""HTTP as uvicorn speaks it, with limits that uvicorn has not: on a client's time and on connections."""
+
+import asyncio
+import json
+from typing import cast, override
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from coredinator import __version__
+from coredinator.web.errors import VERSION_HEADER
+
+REQUEST_TIMEOUT = 10.0
+"""Seconds that a client has to send a request whole, from its connection or its last answer on; also to
+read an answer that is larger than the buffers on the way."""
+CONNECTION_LIMIT = 512
+"""Connections at a time: well below the 1024 file descriptors that a service may have
+(DefaultLimitNOFILE= in systemd-system.conf(5))."""
+
+
+class BoundedProtocol(H11Protocol):
+    """A connection that a client cannot hold for as long as it likes.
+
+    A request that does not come whole in time is answered with 408; a client that has sent nothing is
+    closed without a word. There is always room for one more connection: at the limit the one that
+    has waited for its client longest is closed in its place.
+    """
+
+    waits_since: float | None = None
+    """The loop's time since which it is the client's turn, None while it is ours."""
+    _timer: asyncio.TimerHandle | None = None
+
+    @override
+    def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]  # as uvicorn does
+        super().connection_made(transport)
+        self._judge()
+        if len(self.connections) > CONNECTION_LIMIT:
+            self._make_room()
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._wait_no_more()
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._judge()
+
+    @override
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._judge()
+
+    @override
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._judge()
+
+    @override
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._judge()
+
+    def _judge(self) -> None:
+        """Let the client's time run if it is its turn: to send the rest of a request, or to read."""
+        answering = self.cycle is not None and not self.cycle.more_body and not self.cycle.response_complete  # pyright: ignore[reportUnnecessaryComparison]  # it is None at first
+        if answering and not self.flow.write_paused:
+            self._wait_no_more()
+        elif self.waits_since is None:
+            self.waits_since = self.loop.time()
+            self._timer = self.loop.call_later(REQUEST_TIMEOUT, self._too_late)
+
+    def _wait_no_more(self) -> None:
+        self.waits_since = None
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _too_late(self) -> None:
+        if self.transport.is_closing() or self.flow.write_paused:
+            self.transport.abort()
+            return
+        begun, _ = self.conn.trailing_data
+        if self.conn.our_state is h11.SEND_RESPONSE or begun:
+            self._answer_408()
+        self.transport.close()
+        # What is written may never be read either.
+        self._timer = self.loop.call_later(REQUEST_TIMEOUT, self._too_late)
+
+    def _answer_408(self) -> None:
+        detail = f"the request was not received within {REQUEST_TIMEOUT:.0f} seconds; send it at once"
+        headers = [("content-type", "application/json"), ("connection", "close"), (VERSION_HEADER, __version__)]
+        for event in (
+            h11.Response(status_code=408, headers=headers, reason=b"Request Timeout"),
+            h11.Data(data=json.dumps({"detail": detail}).encode()),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event) or b"")
+
+    def _make_room(self) -> None:
+        peers = cast("set[BoundedProtocol]", self.connections)
+        waiting = (peer for peer in peers if peer.waits_since is not None)
+        longest = min(waiting, key=lambda peer: peer.waits_since or 0.0)
+        # At once, for it is closed only in the loop's next turn, and many more may come in this one.
+        peers.discard(longest)
+        longest.transport.abort()

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import socket
+import struct
 from typing import cast, override
 
 import h11
@@ -78,7 +80,7 @@ class BoundedProtocol(H11Protocol):
 
     def _too_late(self) -> None:
         if self.transport.is_closing() or self.flow.write_paused:
-            self.transport.abort()
+            self.cut_off()
             return
         begun, _ = self.conn.trailing_data
         if self.conn.our_state is h11.SEND_RESPONSE or begun:
@@ -97,10 +99,15 @@ class BoundedProtocol(H11Protocol):
         ):
             self.transport.write(self.conn.send(event) or b"")
 
+    def cut_off(self) -> None:
+        """Close at once; the kernel, too, is to forget what the client has not read (socket(7), SO_LINGER)."""
+        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
+
     def _make_room(self) -> None:
         peers = cast("set[BoundedProtocol]", self.connections)
         waiting = (peer for peer in peers if peer.waits_since is not None)
         longest = min(waiting, key=lambda peer: peer.waits_since or 0.0)
         # At once, for it is closed only in the loop's next turn, and many more may come in this one.
         peers.discard(longest)
-        longest.transport.abort()
+        longest.cut_off()

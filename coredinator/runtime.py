@@ -49,10 +49,9 @@ def lock_state_dir(state_dir: Path) -> IO[str]:
 
     Raises StoreError if another manager holds it or the folder cannot be used.
     """
-    path = state_dir / "lock"
     try:
         state_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
-        file = path.open("a+")
+        file = (state_dir / "lock").open("a+")
     except OSError as error:
         raise StoreError(
             f"state folder {state_dir} cannot be used: {error.strerror}; check its path and owner"
@@ -69,7 +68,11 @@ def lock_state_dir(state_dir: Path) -> IO[str]:
         ) from None
     file.truncate(0)
     file.write(str(os.getpid()))
-    file.flush()
+    try:
+        file.flush()
+    except OSError as error:
+        # The lock holds all the same; the PID is for whoever meets it.
+        _log.warning("state folder %s cannot be written: %s", state_dir, error.strerror)
     return file
 
 
@@ -147,6 +150,7 @@ class Runtime:
                 continue
             self._stale.clear()
             if not await self._quietly(self._synchronise()) and self.systemd.down_reason is None:
+                self._oriented.set()
                 await asyncio.sleep(_RETRY)
                 self._stale.set()
 
@@ -173,6 +177,7 @@ class Runtime:
         await self._supervisor.carry_out()
 
     async def _look_after(self) -> None:
+        self.mirror.check()
         await self.systemd.wait_available()
         await self._supervisor.resynchronise()
         await self.event_bus.refresh()

@@ -108,7 +108,7 @@ def examine(case: Case, pid: int, ports: Sequence[int], scale: Scale) -> Found:
         before = cpu_seconds(pid)
         trial = peers.run(Order(case.size, steady, scale.bus_trial))
         cpu = (cpu_seconds(pid) - before) / trial.sent.count
-        slow = peers.run(Order(case.size, _LATENCY_RATE, scale.bus_trial))
+        slow = peers.run(Order(case.size, _LATENCY_RATE, scale.bus_trial, stamped=True))
     return Found(
         rate=rate,
         cpu_usec=cpu * _MILLION,

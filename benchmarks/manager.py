@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -39,6 +38,9 @@ class Manager:
         self.port, self.pub_port, self.sub_port = free_ports(3)
         self._process: subprocess.Popen[bytes] | None = None
         self._program = folder / "programs" / "linux-corerl-v1.0.0"
+        self._notifications = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._notifications.bind(str(folder / "notify"))
+        self._notifications.settimeout(_READY_WITHIN)
         self._configs.mkdir()
         self._program.parent.mkdir()
         compile_pause(self._program)
@@ -51,6 +53,7 @@ class Manager:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.reset()
+        self._notifications.close()
 
     @property
     def pid(self) -> int:
@@ -72,21 +75,13 @@ class Manager:
             "--port", str(self.port), "--event-bus-host", HOST,
             "--event-bus-pub-port", str(self.pub_port), "--event-bus-sub-port", str(self.sub_port),
         ]  # fmt: skip
-        log = self._folder / "manager.log"
-        with ExitStack() as stack:
-            notifications = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
-            path = self._folder / "notify"
-            notifications.bind(str(path))
-            stack.callback(path.unlink)
-            notifications.settimeout(_READY_WITHIN)
-            output = stack.enter_context(log.open("ab"))
+        environment = os.environ | {"NOTIFY_SOCKET": self._notifications.getsockname()}
+        with (self._folder / "manager.log").open("ab") as log:
             started = time.perf_counter()
-            self._process = subprocess.Popen(  # noqa: S603  # our own command
-                command, env=os.environ | {"NOTIFY_SOCKET": str(path)}, stdout=output, stderr=output
-            )
-            while b"READY=1" not in notifications.recv(4096).split(b"\n"):
-                pass
-            seconds = time.perf_counter() - started
+            self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)  # noqa: S603  # our own command
+        while b"READY=1" not in self._notifications.recv(4096).split(b"\n"):
+            pass
+        seconds = time.perf_counter() - started
         # The event bus comes up behind it, and would share the machine with what is measured next.
         while json.loads(self.ask(get("/api/healthcheck")))["status"] != "healthy":
             time.sleep(0.01)

@@ -66,14 +66,14 @@ def lag(folder: Path, scale: Scale) -> Iterator[Round]:
             with BareSystemd() as systemd, watching(manager.database, manager.sub_port) as watcher:
                 truth = Truth()
                 systemd.watch(truth.changed)
+                since = time.time() + _WARM_UP
                 disturb(systemd, units, scale.lag_time)
                 watcher.send(None)
                 seen: Seen = watcher.recv()
-            since = truth.first + _WARM_UP
             rows = [(at - changed) * 1000 for changed, at in seen.rows if changed > since]
             starts = [(truth.started.get((unit, pid), 0.0), at) for unit, pid, at in seen.events]
             events = [(at - started) * 1000 for started, at in starts if started > since]
-            rate = {"changes/s": truth.rate}
+            rate = {"changes/s": truth.rate(since)}
             return {
                 ROW_MEDIAN.key: Sample(quantile(rows, 0.5), notes=rate | {"rows": len(rows)}),
                 ROW_TAIL.key: Sample(quantile(rows, 0.99), notes=rate),
@@ -92,16 +92,10 @@ class Truth:
         self._pids: dict[str, int] = {}
         self._changes: set[tuple[str, int]] = set()
 
-    @property
-    def first(self) -> float:
-        """The time of the first change."""
-        return min(usec for _, usec in self._changes) / _USEC
-
-    @property
-    def rate(self) -> float:
-        """Changes in a second."""
-        last = max(usec for _, usec in self._changes) / _USEC
-        return len(self._changes) / (last - self.first)
+    def rate(self, since: float) -> float:
+        """Changes in a second from then to the last one."""
+        times = [usec / _USEC for _, usec in self._changes if usec / _USEC > since]
+        return len(times) / (max(times) - since)
 
     def changed(self, unit: str, properties: Mapping[str, object]) -> None:
         """Take in a signal. That of the service, with the PID, comes before that of the unit."""

@@ -15,10 +15,10 @@ DOCUMENT = ROOT / "docs" / "performance.md"
 PLOT = ROOT / "docs" / "performance.svg"
 _BEGIN, _END = "<!-- results: written by make bench -->\n", "<!-- end of results -->\n"
 
-# Readers of prose know × and –, whatever they look like to a compiler.
+# The signs of prose, not those of a program.
 # ruff: noqa: RUF001
 
-_COLUMNS = ("figure", "ours", "limit", "compared", "spread", "goal", "met", "rounds", "others")
+_COLUMNS = ("figure", "ours", "limit", "value", "spread", "goal", "met", "rounds", "others")
 
 
 def show(results: Mapping[str, Any], console: Console) -> None:

@@ -12,8 +12,8 @@ from benchmarks.server import CONSTANT
 
 _CONSTANT = "a FastAPI route in the same server that returns a constant of the same size"
 
-STATUS = Figure("status", "GET status with many agents", "requests/s", Goal(0.7, at_most=False), limit=_CONSTANT)
-LIST = Figure("list", "GET list of even more agents", "requests/s", Goal(0.7, at_most=False), limit=_CONSTANT)
+STATUS = Figure("status", "GET status with many agents", "1/s", Goal(0.7, at_most=False), limit=_CONSTANT)
+LIST = Figure("list", "GET list of even more agents", "1/s", Goal(0.7, at_most=False), limit=_CONSTANT)
 
 
 @contextmanager

@@ -83,7 +83,7 @@ class BoundedProtocol(H11Protocol):
             self.cut_off()
             return
         begun, _ = self.conn.trailing_data
-        if self.conn.our_state is h11.SEND_RESPONSE or begun:
+        if self.conn.our_state is h11.SEND_RESPONSE or (self.conn.our_state is h11.IDLE and begun):
             self._answer_408()
         self.transport.close()
         # What is written may never be read either.

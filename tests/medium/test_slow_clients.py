@@ -73,8 +73,12 @@ CLIENTS: Mapping[str, Callable[[socket.socket], Outcome]] = {
         to, iter([POST + b"Transfer-Encoding: chunked\r\n\r\n", *repeat(b"1\r\n \r\n", 900)]), 0.1
     ),
     "is slow at its second request": lambda to: send_all(to, iter([GET + b"\r\n", GET, *repeat(b"a", 1000)]), 0.1),
+    "goes on after it was refused": lambda to: send_all(
+        to, iter([POST + b"Origin: http://evil\r\nTransfer-Encoding: chunked\r\n\r\n", *repeat(b"1", 900)]), 0.1
+    ),
     "never reads": never_read,
 }  # fmt: skip
+NO_408 = {"says nothing", "goes on after it was refused", "never reads"}
 
 
 @pytest.fixture(scope="module")
@@ -108,12 +112,17 @@ def test_a_client_cannot_hold_a_connection(outcomes: Mapping[str, Outcome], clie
     assert outcomes[client].seconds < REQUEST_TIMEOUT + 5
 
 
-@pytest.mark.parametrize("client", [name for name in CLIENTS if name not in {"says nothing", "never reads"}])
+@pytest.mark.parametrize("client", [name for name in CLIENTS if name not in NO_408])
 def test_a_request_that_takes_too_long_is_408(outcomes: Mapping[str, Outcome], client: str) -> None:
     answer = outcomes[client].answer
     assert b"HTTP/1.1 408 " in answer
     assert b"was not received within 10 seconds" in answer
     assert b"X-CoreRL-Version: " in answer
+
+
+def test_who_was_refused_is_not_answered_twice(outcomes: Mapping[str, Outcome]) -> None:
+    assert outcomes["goes on after it was refused"].answer.startswith(b"HTTP/1.1 403 ")
+    assert outcomes["goes on after it was refused"].answer.count(b"HTTP/1.1 ") == 1
 
 
 def test_who_has_said_nothing_hears_nothing(outcomes: Mapping[str, Outcome]) -> None:

@@ -115,10 +115,13 @@ class Mirror:
                 batch, self._writes = self._writes, []
             if batch and not self._write(batch) and not self._closing:
                 with self._wake:
-                    self._wake.wait_for(lambda: self._closing, timeout=_RETRY_DELAY)
+                    self._wake.wait_for(lambda: self._closing or self._is_awaited(), timeout=_RETRY_DELAY)
             if self._closing and not self._writes:
                 self._file.close()
                 return
+
+    def _is_awaited(self) -> bool:
+        return any(write.done for write in self._writes)
 
     def _write(self, batch: list[_Write]) -> bool:
         """Write the batch in one transaction; keep what nobody waits for if that fails."""

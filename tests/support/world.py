@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -94,6 +95,7 @@ class Action:
     sort: str
     wishes: tuple[tuple[Unit, Wanted], ...]
     carry_out: Callable[[], Outcome]
+    by_operator: bool = False
 
 
 @dataclass
@@ -103,6 +105,20 @@ class Expected:
     intents: set[str] = field(default_factory=set[str])
     known: set[bool] = field(default_factory=lambda: {True})
     pid: int | None = None
+
+    def take(self, wanted: Wanted, *, certain: bool) -> None:
+        """Add what somebody wants now; if that is certain, nothing that was wanted before counts."""
+        if wanted is not Wanted.RUNNING:
+            self.pid = None
+        match wanted:
+            case Wanted.SAME:
+                pass
+            case Wanted.GONE:
+                self.known = {False} if certain else self.known | {False}
+                self.intents.add("stopped")
+            case Wanted.RUNNING | Wanted.STOPPED:
+                self.intents = {wanted.value} if certain else self.intents | {wanted.value}
+                self.known = {True} if certain else self.known | {True}
 
 
 class World:
@@ -117,6 +133,9 @@ class World:
         self.programs: dict[Path, str] = {}
         self.expected: dict[Unit, Expected] = {}
         self.links: dict[str, set[str]] = {}
+        # Units of which the manager may say, since that moment, that an operator acted on them.
+        self.operated: set[str] = set()
+        self.settled_at = datetime.now(UTC)
         self.filler = self.host.state_dir / "filler"
         self.host.state_dir.mkdir()
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", self.host.state_dir], check=True)
@@ -172,7 +191,7 @@ class World:
     def operator(self, verb: str, unit: Unit) -> Action:
         wanted = Wanted.STOPPED if verb == "stop" else Wanted.RUNNING
         wishes = ((unit, wanted), (unit, Wanted.SAME)) if verb == "restart" else ((unit, wanted),)
-        return Action(f"systemctl {verb}", wishes, lambda: _systemctl(verb, unit.name))
+        return Action(f"systemctl {verb}", wishes, lambda: _systemctl(verb, unit.name), by_operator=True)
 
     def crash(self, unit: Unit, number: signal.Signals) -> Action:
         def carry_out() -> Outcome:
@@ -412,6 +431,10 @@ class World:
         path = self.host.state_dir / "coredinator.db"
         try:
             with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as reader:
+                blamed = reader.execute(
+                    "SELECT unit FROM transitions WHERE at > ? AND cause LIKE 'operator wants%'",
+                    (self.settled_at.isoformat(),),
+                ).fetchall()
                 rows = reader.execute(
                     "SELECT unit, intent, main_pid, restarts, error, config_path FROM services"
                 ).fetchall()
@@ -420,6 +443,8 @@ class World:
         mirrored = {row[0]: row[1:] for row in rows}
         keys = ("intended_state", "main_pid", "restarts", "error", "config_path")
         said = {unit.name: tuple(service[key] for key in keys) for unit, service in services.items()}
+        if others := {unit for (unit,) in blamed} - self.operated:
+            return [f"an operator is said to have started or stopped {others}"]
         return [] if mirrored == said else [f"the mirror has {mirrored}, the API says {said}"]
 
     def _excuse(self, unit: Unit, service: dict[str, Any]) -> bool:
@@ -461,24 +486,15 @@ class World:
     def _expect(self, action: Action, outcome: Outcome) -> None:
         if outcome is Outcome.REFUSED:
             return
+        if action.by_operator or outcome is Outcome.UNKNOWN:
+            self.operated |= {unit.name for unit, _ in action.wishes}
         for unit, wanted in action.wishes:
             expected = self.expected.get(unit)
             if expected is None:
                 if wanted is not Wanted.RUNNING:
                     continue
                 expected = self.expected[unit] = Expected(known={False})
-            if wanted is not Wanted.RUNNING:
-                expected.pid = None
-            certain = outcome is Outcome.DONE
-            match wanted:
-                case Wanted.SAME:
-                    pass
-                case Wanted.GONE:
-                    expected.known = {False} if certain else expected.known | {False}
-                    expected.intents.add("stopped")
-                case Wanted.RUNNING | Wanted.STOPPED:
-                    expected.intents = {wanted.value} if certain else expected.intents | {wanted.value}
-                    expected.known = {True} if certain else expected.known | {True}
+            expected.take(wanted, certain=outcome is Outcome.DONE)
             if expected.known == {False}:
                 del self.expected[unit]
 
@@ -499,6 +515,8 @@ class World:
         agents, services = answer
         if self.disk_full:
             return
+        self.operated.clear()
+        self.settled_at = datetime.now(UTC)
         self.expected = {
             unit: Expected(
                 intents={service["intended_state"]},

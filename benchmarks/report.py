@@ -40,12 +40,17 @@ def write(results: Mapping[str, Any]) -> None:
 
 
 def markdown(results: Mapping[str, Any]) -> str:
-    """The table, what the limits are, and what it was measured on."""
+    """The table, and what it was measured on; where that differs, which figure where."""
     lines = [_line(_COLUMNS), _line(["---"] + ["--:"] * (len(_COLUMNS) - 1))]
     lines += [_line(row(result)) for result in results.values()]
-    runs = {tuple(result["run"].items()): None for result in results.values()}
-    about = [", ".join(f"{name} {value}" for name, value in run) for run in runs]
-    return "\n".join([*lines, "", "Measured on:", "", *(f"- {run}" for run in about), ""])
+    lines += ["", "Measured on:", ""]
+    runs: dict[str, list[str]] = {}
+    for key, result in results.items():
+        about = ", ".join(f"{name} {value}" for name, value in result["run"].items())
+        runs.setdefault(about, []).append(f"`{key}`")
+    for about, keys in runs.items():
+        lines.append(f"- {about}" if len(runs) == 1 else f"- {', '.join(keys)}: {about}")
+    return "\n".join([*lines, ""])
 
 
 def row(result: Mapping[str, Any]) -> list[str]:

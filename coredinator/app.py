@@ -31,7 +31,7 @@ from coredinator.web import agents, coreio, demo, health
 from coredinator.web.errors import install_error_handlers
 from coredinator.web.middleware import BodyLimit, OriginGuard, VersionHeader
 from coredinator.web.openapi import Api
-from coredinator.web.protocol import BoundedProtocol
+from coredinator.web.protocol import HEADER_LIMIT, BoundedProtocol, BoundedState, raise_descriptor_limit
 
 _log = logging.getLogger("coredinator")
 
@@ -46,6 +46,10 @@ _ARGUMENTS = "COREDINATOR_ARGUMENTS"
 
 class Server(uvicorn.Server):
     """uvicorn that tells systemd when it serves, and that it is alive."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.server_state = BoundedState()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to serve, then say so."""
@@ -107,11 +111,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _serve_reloading(settings, sys.argv[1:] if arguments is None else arguments)
             return
         set_up_logging(settings.logging)
+        raise_descriptor_limit()
         with lock_state_dir(settings.state_dir), _listen(settings.host, settings.port) as listener:
             mirror = Mirror.open(settings.state_dir / "coredinator.db")
             config = uvicorn.Config(
                 create_app(settings, mirror),
-                http=BoundedProtocol, ws="none", backlog=_BATCH, timeout_graceful_shutdown=_GRACE,
+                http=BoundedProtocol, h11_max_incomplete_event_size=HEADER_LIMIT, ws="none",
+                backlog=_BATCH, timeout_graceful_shutdown=_GRACE,
                 log_config=None, access_log=False, server_header=False, lifespan="on",
             )  # fmt: skip
             Server(config).run(sockets=[listener])

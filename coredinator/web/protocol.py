@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+import resource
 import socket
 import struct
-from typing import cast, override
+from collections import OrderedDict
+from typing import override
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
 
 from coredinator import __version__
 from coredinator.web.errors import VERSION_HEADER
@@ -15,9 +18,27 @@ from coredinator.web.errors import VERSION_HEADER
 REQUEST_TIMEOUT = 10.0
 """Seconds that a client has to send a request whole, from its connection or its last answer on; also to
 read an answer that is larger than the buffers on the way."""
-CONNECTION_LIMIT = 512
-"""Connections at a time: well below the 1024 file descriptors that a service may have
-(DefaultLimitNOFILE= in systemd-system.conf(5))."""
+CONNECTION_LIMIT = 2048
+"""Connections at a time, where the process may have twice as many file descriptors; else half of those."""
+HEADER_LIMIT = 16 * 1024
+"""Bytes of a request's line and headers."""
+
+
+def raise_descriptor_limit() -> None:
+    """Let this process have descriptors for `CONNECTION_LIMIT`, as far as it may.
+
+    A service has 1024 unless it asks for more (DefaultLimitNOFILE= in systemd-system.conf(5)).
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 2 * CONNECTION_LIMIT)), hard))
+
+
+class BoundedState(ServerState):
+    """What all connections share; those that wait for their clients are in order, the longest first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: OrderedDict[BoundedProtocol, None] = OrderedDict()
 
 
 class BoundedProtocol(H11Protocol):
@@ -28,15 +49,14 @@ class BoundedProtocol(H11Protocol):
     has waited for its client longest is closed in its place.
     """
 
-    waits_since: float | None = None
-    """The loop's time since which it is the client's turn, None while it is ours."""
+    server_state: BoundedState
     _timer: asyncio.TimerHandle | None = None
 
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]  # as uvicorn does
         super().connection_made(transport)
         self._judge()
-        if len(self.connections) > CONNECTION_LIMIT:
+        if len(self.connections) > min(CONNECTION_LIMIT, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2):
             self._make_room()
 
     @override
@@ -69,12 +89,12 @@ class BoundedProtocol(H11Protocol):
         answering = self.cycle is not None and not self.cycle.more_body and not self.cycle.response_complete  # pyright: ignore[reportUnnecessaryComparison]  # it is None at first
         if answering and not self.flow.write_paused:
             self._wait_no_more()
-        elif self.waits_since is None:
-            self.waits_since = self.loop.time()
+        elif self not in self.server_state.waiting:
+            self.server_state.waiting[self] = None
             self._timer = self.loop.call_later(REQUEST_TIMEOUT, self._too_late)
 
     def _wait_no_more(self) -> None:
-        self.waits_since = None
+        self.server_state.waiting.pop(self, None)
         if self._timer is not None:
             self._timer.cancel()
 
@@ -105,9 +125,7 @@ class BoundedProtocol(H11Protocol):
         self.transport.abort()
 
     def _make_room(self) -> None:
-        peers = cast("set[BoundedProtocol]", self.connections)
-        waiting = (peer for peer in peers if peer.waits_since is not None)
-        longest = min(waiting, key=lambda peer: peer.waits_since or 0.0)
+        longest, _ = self.server_state.waiting.popitem(last=False)
         # At once, for it is closed only in the loop's next turn, and many more may come in this one.
-        peers.discard(longest)
+        self.connections.discard(longest)
         longest.cut_off()

@@ -6,6 +6,7 @@ import fcntl
 import logging
 import os
 from collections.abc import Awaitable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO
@@ -40,6 +41,8 @@ _log = logging.getLogger(__name__)
 _TICK = 10.0
 _RETRY = 1.0
 _READY_WITHIN = 10.0
+_FILE_THREADS = 2
+"""Threads that read configs and look for executables; a slow disk holds up these only."""
 _RESUME = "resume"
 """A file of this name in the state folder makes the next start behave like one after a reboot."""
 
@@ -104,6 +107,7 @@ class Runtime:
 
         A systemd out of reach does not keep the API from being served.
         """
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_FILE_THREADS, "files"))
         self.registry.load()
         self.systemd.open()
         self._loop = asyncio.create_task(self._follow())

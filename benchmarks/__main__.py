@@ -11,7 +11,7 @@ from rich.console import Console
 
 from benchmarks import report, results
 from benchmarks.bed import enter, inside
-from benchmarks.figure import Scale
+from benchmarks.figure import FULL
 from benchmarks.measure import Busy, Result, run_rounds, summarise
 from benchmarks.neighbours import SOCKET, Gate, ask
 from benchmarks.subjects import ALL
@@ -38,7 +38,7 @@ def main() -> int:
         console.print(f"{subject.name}: {rounds} rounds")
         with tempfile.TemporaryDirectory(prefix="coredinator-bench-") as folder:
             try:
-                with subject.prepare(Path(folder), Scale()) as measure:
+                with subject.prepare(Path(folder), FULL) as measure:
                     found += summarise(
                         subject, run_rounds(measure, gate, rounds, lambda text: console.print(f"  {text}"))
                     )

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.figure import Comparison, Figure, Goal, Round, Sample, Samples, Scale, Subject, alternately
+from benchmarks.figure import FULL, Comparison, Figure, Goal, Round, Sample, Samples, Scale, Subject, alternately
 from benchmarks.manager import Manager, names_of
 
 ADOPTION = Figure(
-    "adoption", "manager start to READY with many running agents to adopt", "s", Goal(1.0),
+    "adoption", f"manager start to READY with {FULL.fleet} running agents to adopt", "s", Goal(1.0),
     limit="its start with none", comparison=Comparison.DIFFERENCE,
 )  # fmt: skip
 

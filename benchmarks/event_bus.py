@@ -13,7 +13,7 @@ from statistics import median
 
 from benchmarks.bed import free_ports
 from benchmarks.bus_load import Clients, Order, Trial, clients
-from benchmarks.figure import Figure, Goal, Round, Sample, Samples, Scale, Subject, alternately
+from benchmarks.figure import FULL, Figure, Goal, Round, Sample, Samples, Scale, Subject, alternately
 from benchmarks.http_client import HOST
 from benchmarks.processes import cpu_seconds
 
@@ -128,7 +128,10 @@ def highest_rate(peers: Clients, size: int, start: float, scale: Scale) -> tuple
     trials = 0
     while trials < scale.bus_steps or best is None:
         trials += 1
-        trial = peers.run(Order(size, asked, scale.bus_trial))
+        order = Order(size, asked, scale.bus_trial)
+        trial = peers.run(order)
+        if trial.lost:
+            trial = peers.run(order)  # once can be the scheduler's whim
         if trial.lost:
             lossy = asked
         else:
@@ -146,4 +149,4 @@ def next_rate(lossless: float, lossy: float) -> float:
     return lossless * 2 if lossless else lossy / 2
 
 
-SUBJECTS = (Subject("bus", tuple(figure for case in cases(Scale()) for figure in case.figures), bus, most_rounds=3),)
+SUBJECTS = (Subject("bus", tuple(figure for case in cases(FULL) for figure in case.figures), bus, most_rounds=3),)

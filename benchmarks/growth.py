@@ -8,7 +8,7 @@ from math import log
 from pathlib import Path
 from statistics import median
 
-from benchmarks.figure import Comparison, Figure, Goal, Round, Sample, Samples, Scale, Subject
+from benchmarks.figure import FULL, Comparison, Figure, Goal, Round, Sample, Samples, Scale, Subject
 from benchmarks.http_client import get, load
 from benchmarks.idle import idle_cores
 from benchmarks.manager import Manager, names_of
@@ -19,7 +19,13 @@ _FLAT, _LINEAR = Goal(0.1), Goal(1.0)
 
 _GOALS = {"start": _LINEAR, "status": _FLAT, "list": _LINEAR, "adoption": _LINEAR, "idle": _LINEAR}
 FIGURES = tuple(
-    Figure(f"growth-{name}", f"growth of {name}: steepest exponent", "", goal, comparison=Comparison.ITSELF)
+    Figure(
+        f"growth-{name}",
+        f"growth of {name} from {FULL.growth[0]} to {FULL.growth[-1]:,} units: steepest exponent",
+        "",
+        goal,
+        comparison=Comparison.ITSELF,
+    )
     for name, goal in _GOALS.items()
 )
 

@@ -5,15 +5,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.figure import Comparison, Figure, Goal, Round, Sample, Samples, Scale, Subject
+from benchmarks.figure import FULL, Comparison, Figure, Goal, Round, Sample, Samples, Scale, Subject
 from benchmarks.manager import Manager, names_of
 from benchmarks.processes import cpu_seconds, memory_bytes, thread_count
 
 _MB = 1_000_000
 
-CPU = Figure("idle-cpu", "idle with many agents: CPU", "% of a core", Goal(0.5), comparison=Comparison.ITSELF)
-MEMORY = Figure("idle-memory", "idle with many agents: RSS", "MB", Goal(100), comparison=Comparison.ITSELF)
-THREADS = Figure("idle-threads", "idle with many agents: threads", "", Goal(6), comparison=Comparison.ITSELF)
+CPU = Figure("idle-cpu", f"idle with {FULL.fleet} agents: CPU", "% of a core", Goal(0.5), comparison=Comparison.ITSELF)
+MEMORY = Figure("idle-memory", f"idle with {FULL.fleet} agents: RSS", "MB", Goal(100), comparison=Comparison.ITSELF)
+THREADS = Figure("idle-threads", f"idle with {FULL.fleet} agents: threads", "", Goal(6), comparison=Comparison.ITSELF)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 _MET, _MISSED, _EDGE = "#3b7a57", "#b5473c", "#444444"
+_LEAST, _TICKS = 0.1, (0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 
 def draw(results: Mapping[str, Any], path: Path) -> None:
@@ -28,13 +29,16 @@ def draw(results: Mapping[str, Any], path: Path) -> None:
 
 def _draw_goals(axes: Any, results: Mapping[str, Any]) -> None:  # noqa: ANN401  # matplotlib has no types
     shown = list(reversed(results.values()))
-    spent = [max(result["spent"], 0.01) for result in shown]
+    spent = [max(result["spent"], _LEAST) for result in shown]
     axes.barh(
         [result["title"] for result in shown], spent,
         color=[_MET if result["met"] else _MISSED for result in shown],
     )  # fmt: skip
     axes.axvline(1, color=_EDGE, linewidth=1)
     axes.set_xscale("log")
+    axes.set_xlim(left=_LEAST)
+    axes.set_xticks(_TICKS, [f"{tick:g}" for tick in _TICKS])
+    axes.minorticks_off()
     axes.margins(y=0.01)
     axes.set_xlabel("part of what the goal allows (left of 1 meets it)")
 

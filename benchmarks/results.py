@@ -28,7 +28,7 @@ def load() -> dict[str, Any]:
 
 def save(results: Iterable[Result]) -> dict[str, Any]:
     """Write the results down; the answer is all that is known now, in the order in which it is measured."""
-    about = machine() | {"measured": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"), "coredinator": __version__}
+    about = machine() | {"measured": datetime.now(UTC).strftime("%Y-%m-%d"), "coredinator": __version__}
     known = load() | {result.figure.key: describe(result) | {"run": about} for result in results}
     known = {key: known[key] for key in FIGURES if key in known}
     PATH.write_text(json.dumps(known, indent=2, ensure_ascii=False) + "\n")

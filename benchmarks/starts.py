@@ -9,9 +9,10 @@ from statistics import median
 
 from benchmarks.bare import BareSystemd
 from benchmarks.bed import clean_up
-from benchmarks.figure import Figure, Goal, Round, Sample, Samples, Scale, Subject, alternately
+from benchmarks.figure import FULL, Figure, Goal, Round, Sample, Samples, Scale, Subject, alternately
 from benchmarks.http_client import Connection
 from benchmarks.manager import Manager, names_of, state_of
+from benchmarks.processes import cpu_seconds
 
 _WARM_UP = 3
 
@@ -20,7 +21,7 @@ ONE = Figure(
     limit="bare `StartTransientUnit` of the two units, one after the other",
 )  # fmt: skip
 MANY = Figure(
-    "start-many", "many agents started by concurrent clients", "s", Goal(1.3),
+    "start-many", f"{FULL.bundles} agents ({2 * FULL.bundles} units) started by {FULL.clients} clients", "s", Goal(1.3),
     limit="bare `StartTransientUnit` of the same units, as many under way as there are clients",
 )  # fmt: skip
 
@@ -77,11 +78,13 @@ def concurrently(folder: Path, scale: Scale) -> Iterator[Round]:
     names = names_of(scale.bundles)
     with Manager(folder) as manager:
 
-        def ours() -> float:
+        def ours() -> tuple[float, float]:
             manager.launch()
+            before = cpu_seconds(manager.pid)
             seconds = manager.start_agents(names, clients=scale.clients)
+            cpu = cpu_seconds(manager.pid) - before
             manager.reset()
-            return seconds
+            return seconds, cpu
 
         def bare() -> float:
             with BareSystemd() as systemd:
@@ -91,8 +94,9 @@ def concurrently(folder: Path, scale: Scale) -> Iterator[Round]:
             return seconds
 
         def measure(number: int) -> Samples:
-            seconds, limit = alternately(number, ours, bare)
-            return {MANY.key: Sample(seconds, limit, {"agents": scale.bundles})}
+            (seconds, cpu), limit = alternately(number, ours, bare)
+            notes = {"agents": scale.bundles, "manager's CPU ms an agent": cpu * 1000 / scale.bundles}
+            return {MANY.key: Sample(seconds, limit, notes)}
 
         yield measure
 

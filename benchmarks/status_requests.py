@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.figure import Figure, Goal, Round, Sample, Samples, Scale, Subject, alternately
+from benchmarks.figure import FULL, Figure, Goal, Round, Sample, Samples, Scale, Subject, alternately
 from benchmarks.http_client import get, load, send
 from benchmarks.manager import Manager, names_of
 from benchmarks.processes import cpu_seconds
@@ -12,8 +12,14 @@ from benchmarks.server import CONSTANT
 
 _CONSTANT = "a FastAPI route in the same server that returns a constant of the same size"
 
-STATUS = Figure("status", "GET status with many agents", "1/s", Goal(0.7, at_most=False), limit=_CONSTANT)
-LIST = Figure("list", "GET list of even more agents", "1/s", Goal(0.7, at_most=False), limit=_CONSTANT)
+STATUS = Figure(
+    "status",
+    f"GET status at {FULL.clients} connections with {FULL.fleet} agents",
+    "1/s",
+    Goal(0.7, at_most=False),
+    limit=_CONSTANT,
+)
+LIST = Figure("list", f"GET list of {FULL.listed:,} agents", "1/s", Goal(0.7, at_most=False), limit=_CONSTANT)
 
 
 @contextmanager

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from benchmarks.bare import BareSystemd, unit_call
 from benchmarks.bed import clean_up
-from benchmarks.figure import Figure, Goal, Round, Sample, Samples, Scale, Subject, alternately
+from benchmarks.figure import FULL, Figure, Goal, Round, Sample, Samples, Scale, Subject, alternately
 from benchmarks.manager import Manager, names_of
+from benchmarks.processes import cpu_seconds
 
 MANY = Figure(
-    "stop-many", "many agents stopped by concurrent clients", "s", Goal(1.5),
+    "stop-many", f"{FULL.bundles} agents stopped by {FULL.clients} clients", "s", Goal(1.5),
     limit="bare `StopUnit` of the same units, as many under way as there are clients",
 )  # fmt: skip
 
@@ -21,12 +22,14 @@ def concurrently(folder: Path, scale: Scale) -> Iterator[Round]:
     names = names_of(scale.bundles)
     with Manager(folder) as manager:
 
-        def ours() -> float:
+        def ours() -> tuple[float, float]:
             manager.launch()
             manager.start_agents(names, clients=scale.clients)
+            before = cpu_seconds(manager.pid)
             seconds = manager.stop_agents(names, clients=scale.clients)
+            cpu = cpu_seconds(manager.pid) - before
             manager.reset()
-            return seconds
+            return seconds, cpu
 
         def bare() -> float:
             agents = [manager.agent(name) for name in names]
@@ -38,8 +41,9 @@ def concurrently(folder: Path, scale: Scale) -> Iterator[Round]:
             return seconds
 
         def measure(number: int) -> Samples:
-            seconds, limit = alternately(number, ours, bare)
-            return {MANY.key: Sample(seconds, limit, {"agents": scale.bundles})}
+            (seconds, cpu), limit = alternately(number, ours, bare)
+            notes = {"agents": scale.bundles, "manager's CPU ms an agent": cpu * 1000 / scale.bundles}
+            return {MANY.key: Sample(seconds, limit, notes)}
 
         yield measure
 

@@ -10,7 +10,8 @@ from benchmarks.figure import Comparison, Figure, Goal, Sample, Samples, Subject
 from benchmarks.growth import steepest
 from benchmarks.measure import Busy, Rounds, quantile, run_rounds, summarise
 from benchmarks.neighbours import Gate, Snapshot, Usage, parse_stat, used_between, without_tree
-from benchmarks.report import number
+from benchmarks.report import markdown, number
+from benchmarks.results import describe
 
 COST = Figure("cost", "a cost", "ms", Goal(2.0))
 SPEED = Figure("speed", "a speed", "1/s", Goal(0.7, at_most=False))
@@ -140,3 +141,14 @@ def test_the_search_doubles_or_halves_until_it_can_bisect() -> None:
 )
 def test_numbers_have_three_digits(value: float, text: str) -> None:
     assert number(value) == text
+
+
+def test_the_document_shows_what_was_measured_and_where() -> None:
+    results = summarise(subject(COST, EXTRA), Rounds([{"cost": Sample(30, 10), "extra": Sample(1.5, 1.0)}], 1, 0.012))
+    shown = markdown({result.figure.key: describe(result) | {"run": {"kernel": "6.12"}} for result in results})
+    lines = shown.splitlines()
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:4]]
+    assert cells[0][:3] == ["a cost", "30 ms", "10 ms"]
+    assert cells[1][:4] == ["what comes on top", "1.5 s", "1 s", "0.5 s more"]
+    assert [row[6:] for row in cells] == [["no", "1 (+1 disturbed)", "1.2%"], ["yes", "1 (+1 disturbed)", "1.2%"]]
+    assert lines[-1] == "- kernel 6.12"

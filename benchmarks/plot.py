@@ -17,7 +17,7 @@ def draw(results: Mapping[str, Any], path: Path) -> None:
     mpl.use("svg")
     from matplotlib import pyplot as plt  # noqa: PLC0415
 
-    plt.rcParams.update({"svg.hashsalt": "coredinator", "font.size": 9})
+    plt.rcParams.update({"svg.hashsalt": "coredinator", "svg.fonttype": "none", "font.size": 9})
     figure, (bars, lines) = plt.subplots(
         1, 2, figsize=(13, 1.5 + 0.24 * len(results)), width_ratios=(3, 2), layout="constrained"
     )

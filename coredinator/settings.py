@@ -13,6 +13,7 @@ from coredinator import __version__
 from coredinator.errors import ConfigError, SettingsError
 from coredinator.logs import LogSettings
 from coredinator.service.config_file import read_config
+from coredinator.service.executable import is_utf8
 from coredinator.systemd import Scope
 
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
@@ -69,7 +70,10 @@ class Settings(BaseModel):
         if not path.is_dir():
             what = "is not a folder" if path.exists() else "does not exist"
             raise ValueError(f"{path} {what}; give the folder that holds the executables")
-        return path.absolute()
+        path = path.absolute()
+        if not is_utf8(path):
+            raise ValueError(f"{str(path)!r} is not UTF-8, which systemd demands of paths; rename the folder")
+        return path
 
     @model_validator(mode="after")
     def _ports_differ(self) -> Self:

@@ -65,7 +65,7 @@ def find_executable(base_path: Path, kind: Kind, pinned: str | None = None) -> E
     """Search `base_path` at any depth.
 
     Only regular files with a run bit count, and only if they lie inside the base path once links
-    are resolved. Raises ExecutableNotFound with what was looked for.
+    are resolved and their paths are UTF-8. Raises ExecutableNotFound with what was looked for.
     """
     found = choose(_candidates(base_path, kind), pinned)
     if found is None:
@@ -83,8 +83,21 @@ def _candidates(base_path: Path, kind: Kind) -> Iterator[Executable]:
         for name in names:
             named = parse_name(name, kind)
             path = Path(folder, name)
-            if named and path.is_file() and os.access(path, os.X_OK) and path.resolve().is_relative_to(root):
+            if named and _can_run(path) and path.resolve().is_relative_to(root):
                 yield Executable(path, named.version)
+
+
+def _can_run(path: Path) -> bool:
+    return is_utf8(path) and path.is_file() and os.access(path, os.X_OK)
+
+
+def is_utf8(path: Path) -> bool:
+    """Whether systemd, JSON and the mirror can hold the path."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _version(match: re.Match[str]) -> Version:

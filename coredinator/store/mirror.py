@@ -141,6 +141,13 @@ class Mirror:
             if not self._closing:
                 self._keep(batch)
             return False
+        except Exception as error:  # noqa: BLE001  # it is logged
+            # A mistake in the rows, not in the file: to write them again would fail again, and a
+            # thread that ended would hold every start for good.
+            _log.exception("rows that cannot be written were dropped")
+            for done in waiters:
+                _settle(done, StoreError(f"the state database {self._path} cannot hold the rows: {error}"))
+            return True
         if self._problem is not None:
             _log.info("the state database %s can be written again", self._path)
             self._problem = None

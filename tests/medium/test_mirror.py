@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import sqlite3
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -152,6 +153,13 @@ async def test_writes_that_wait_for_the_disk_stay_in_order(mirror: Mirror, path:
     mirror.forget(FULL.unit)
     holder.close()
     await mirror.commit([])
+    assert stored(path) == [BARE]
+
+
+async def test_rows_that_cannot_be_written_hold_up_no_others(mirror: Mirror, path: Path) -> None:
+    with pytest.raises(StoreError, match="cannot hold"):
+        await mirror.commit([record_to_row(replace(FULL, version="\udcff"))])
+    await mirror.commit([record_to_row(BARE)])
     assert stored(path) == [BARE]
 
 

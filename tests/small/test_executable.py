@@ -86,6 +86,7 @@ def test_only_runnable_regular_files_inside_the_base_path_count(tmp_path: Path) 
     (base / "linux-corerl-v4.0.0").mkdir()
     (base / "linux-corerl-v5.0.0").symlink_to(put(tmp_path / "outside"))
     (base / "linux-corerl-v6.0.0").symlink_to(tmp_path / "nowhere")
+    put(base / "v\udcff" / "linux-corerl-v7.0.0")
     assert find_executable(base, CORERL).path == good
 
 

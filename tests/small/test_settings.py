@@ -58,6 +58,13 @@ def test_bad_flags_are_named(tmp_path: Path, flags: list[str], words: str) -> No
         parse_settings(["--base-path", str(tmp_path), *flags])
 
 
+def test_a_base_path_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "\udcff"
+    folder.mkdir()
+    with pytest.raises(SettingsError, match="UTF-8"):
+        parse_settings(["--base-path", str(folder)])
+
+
 @pytest.mark.parametrize(
     "flags", [["--no-such-flag"], ["--port", "x"], ["--user", "--system"], ["--log-level", "loud"]]
 )

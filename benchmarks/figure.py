@@ -85,7 +85,7 @@ class Scale:
     crashes: int = 3
     idle_time: float = 30.0
     bus_trial: float = 0.3
-    bus_steps: int = 6
+    bus_steps: int = 8
     bus_sizes: tuple[int, ...] = (64, 1024, 65536)
     bus_peers: tuple[int, ...] = (1, 4)
     growth: tuple[int, ...] = (10, 100, 1000)

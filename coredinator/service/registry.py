@@ -94,10 +94,10 @@ class Registry:
             raise
         self._meta.update(meta or {})
 
-    async def adopt(self, record: ServiceRecord) -> None:
+    def adopt(self, record: ServiceRecord) -> None:
         """Take over a service that runs but was not known; nothing about it has changed."""
         self._records[record.unit] = record
-        await self.commit([record], "adoption")
+        self._mirror.put(record_to_row(record))
 
     def clear_pending(self, unit: str, cause: str) -> None:
         """Note that a start or stop has been seen through."""

@@ -125,14 +125,13 @@ class Supervisor:
 
     async def carry_out(self) -> None:
         """Adopt what runs and is not known, start what is due, in the order of the kinds."""
-        names = self._units.names() | {record.unit for record in self._registry.all()}
-        identities = {name: parse_unit(name) for name in sorted(names)}
+        identities = {name: parse_unit(name) for name in sorted(self._names())}
         for rank in sorted({identity.spec.start_rank for identity in identities.values() if identity}):
             ranked = [name for name, of in identities.items() if of and of.spec.start_rank == rank]
             await asyncio.gather(*(self._settle_safely(name) for name in ranked))
 
     async def resynchronise(self) -> None:
-        """Catch up with what no signal told, and retry what failed: a start, or to write an intent down."""
+        """Catch up with what no signal told, and retry what failed: a start, or to write something down."""
         listed = await self._units.list()
         for name, row in listed.items():
             unit = self._units.get(name)
@@ -141,10 +140,11 @@ class Supervisor:
                 self._settle_soon(name)
         for name in sorted(self._units.names() - listed.keys()):
             self._settle_soon(name, verify=True)
-        for record in self._registry.all():
-            decision = decide(record, self._units.get(record.unit), fresh_systemd=False)
-            if record.pending is not None or decision is not Decision.KEEP:
-                self._settle_soon(record.unit)
+        for name in self._names():
+            record = self._registry.get(name)
+            decision = decide(record, self._units.get(name), fresh_systemd=False)
+            if decision is not Decision.KEEP or (record is not None and record.pending is not None):
+                self._settle_soon(name)
 
     async def reset_backoff(self, record: ServiceRecord) -> None:
         """Make the next crash of a service count as its first."""
@@ -161,6 +161,10 @@ class Supervisor:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _names(self) -> set[str]:
+        """All units that are loaded or known."""
+        return self._units.names() | {record.unit for record in self._registry.all()}
 
     def _missing(self, listed: Mapping[str, object]) -> set[str]:
         """Units that the mirror says are loaded and systemd does not."""
@@ -248,7 +252,7 @@ class Supervisor:
             return
         record = adopt(identity, await self._units.read(unit.name))
         await self._systemd.ref(unit.name)
-        await self._registry.adopt(record)
+        self._registry.adopt(record)
         _log.info("%s adopted", identity.service_id, extra=log_fields(record, MessageId.SERVICE_ADOPTED))
 
     async def _confirm_stopped(self, record: ServiceRecord) -> None:

@@ -1,9 +1,11 @@
 """What happens to the state database while the manager runs happens to no agent and to no intent."""
 
 import contextlib
+import resource
 import signal
 import socket
 import sqlite3
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -104,6 +106,20 @@ def test_a_manager_on_a_full_disk_serves_or_says_in_one_line_why_not(world: Worl
         world.launch()
     world.settle()
     assert world.host.pids("backwash") == before
+
+
+def test_what_is_adopted_while_the_disk_refuses_is_written_down_later(world: World) -> None:
+    host = world.host
+    assert host.process is not None
+    limits = resource.prlimit(host.process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(host.process.pid, resource.RLIMIT_FSIZE, (0, limits[1]))
+    unit = agent_unit("unknown")
+    subprocess.run(["systemd-run", "--user", f"--unit={unit}", "sleep", "infinity"], check=True, capture_output=True)
+    wait_for(lambda: host.health()["status"] == "degraded")
+    assert host.api.get("/api/agents/").json() == ["backwash", "unknown"]
+    assert unit not in intents(host)
+    resource.prlimit(host.process.pid, resource.RLIMIT_FSIZE, limits)
+    wait_for(lambda: intents(host).get(unit) == "running")
 
 
 def test_a_bus_that_accepts_and_says_nothing_holds_up_neither_the_api_nor_the_end(

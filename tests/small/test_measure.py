@@ -149,6 +149,6 @@ def test_the_document_shows_what_was_measured_and_where() -> None:
     lines = shown.splitlines()
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:4]]
     assert cells[0][:3] == ["a cost", "30 ms", "10 ms"]
-    assert cells[1][:4] == ["what comes on top", "1.5 s", "1 s", "0.5 s more"]
+    assert cells[1][:4] == ["what comes on top", "1.5 s", "1 s", "0.5 more"]
     assert [row[6:] for row in cells] == [["no", "1 (+1 disturbed)", "1.2%"], ["yes", "1 (+1 disturbed)", "1.2%"]]
     assert lines[-1] == "- kernel 6.12"

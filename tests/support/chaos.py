@@ -47,7 +47,8 @@ def _run(number: int, steps: int) -> None:
     try:
         run_state_machine_as_test(machine, settings=bounds)
     except Exception:
-        print(f"{machines[-1].log}\na promise was broken; seed {number}", file=sys.stderr)
+        log = next((machine.log for machine in machines if machine.broken), "")
+        print(f"{log}\na promise was broken; seed {number}", file=sys.stderr)
         raise
 
 

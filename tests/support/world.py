@@ -136,6 +136,8 @@ class World:
         # Units of which the manager may say, since that moment, that an operator acted on them.
         self.operated: set[str] = set()
         self.settled_at = datetime.now(UTC)
+        # Whether the database was damaged while there was no room for a new one.
+        self.wounded = False
         self.filler = self.host.state_dir / "filler"
         self.host.state_dir.mkdir()
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", self.host.state_dir], check=True)
@@ -219,6 +221,8 @@ class World:
     def end_manager(self, way: str) -> Action:
         def carry_out() -> Outcome:
             {"kill": self.host.kill, "terminate": self.host.terminate}[way]()
+            if self.wounded:
+                self._expect_loss()
             return Outcome.DONE
 
         return Action(f"manager ended by {way}", (), carry_out)
@@ -255,12 +259,16 @@ class World:
         return Action("config removed", (), carry_out)
 
     def damage_database(self, way: str) -> Action:
-        """Do something to the file. While no manager runs, what is not in systemd may be lost with it."""
+        """Do something to the file. What is not in systemd may be lost with it where no manager can help it:
+        while none runs, or until it ends if there is no room for a new file.
+        """
 
         def carry_out() -> Outcome:
             with contextlib.suppress(OSError):  # a full disk takes no damage either
                 damage(self.host.state_dir / "coredinator.db", way)
-            if not self.up:
+            if self.up and self.disk_full:
+                self.wounded = True
+            elif not self.up:
                 self._expect_loss()
             return Outcome.DONE
 
@@ -268,7 +276,7 @@ class World:
 
     def fill_disk(self) -> Action:
         def carry_out() -> Outcome:
-            with self.filler.open("wb") as file, contextlib.suppress(OSError):
+            with self.filler.open("ab") as file, contextlib.suppress(OSError):
                 while True:
                     file.write(bytes(4096))
                     file.flush()
@@ -516,6 +524,7 @@ class World:
         if self.disk_full:
             return
         self.operated.clear()
+        self.wounded = False
         self.settled_at = datetime.now(UTC)
         self.expected = {
             unit: Expected(

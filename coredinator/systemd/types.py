@@ -71,6 +71,7 @@ class UnitProperties:
     drop_in_paths: tuple[str, ...] = field(default=(), metadata=_dbus("DropInPaths"))
     exec_start: tuple[tuple[object, ...], ...] = field(default=(), metadata=_dbus("ExecStart"))
     log_extra_fields: tuple[tuple[int, ...], ...] = field(default=(), metadata=_dbus("LogExtraFields"))
+    freezer_state: str = field(default="running", metadata=_dbus("FreezerState"))
     status_text: str = field(default="", metadata=_dbus("StatusText"))
 
     def merge(self, changed: Mapping[str, object]) -> "UnitProperties":

@@ -27,7 +27,7 @@ from coredinator.runtime import Runtime, lock_state_dir
 from coredinator.settings import Settings, parse_settings
 from coredinator.store import Mirror
 from coredinator.utils.command_line import die
-from coredinator.web import agents, coreio, demo, health
+from coredinator.web import agents, coreio, demo, health, services
 from coredinator.web.errors import install_error_handlers
 from coredinator.web.middleware import BodyLimit, OriginGuard, VersionHeader
 
@@ -81,6 +81,7 @@ def create_app(settings: Settings, mirror: Mirror) -> FastAPI:
     app.include_router(agents.router)
     app.include_router(coreio.router, prefix="/api/coreio")
     app.include_router(coreio.router, prefix="/api/io", deprecated=True)
+    app.include_router(services.router)
     app.include_router(health.router)
     install_error_handlers(app)
     # The last one added is the outermost.

@@ -12,6 +12,7 @@ from typing import IO
 
 from coredinator.agent.agents import Agents
 from coredinator.agent.demo import TepDemo
+from coredinator.agent.one_offs import OneOffs
 from coredinator.errors import StoreError
 from coredinator.event_bus.addresses import BusAddresses
 from coredinator.event_bus.companion import EventBusUnit
@@ -83,9 +84,11 @@ class Runtime:
         self.systemd = SystemdManager(settings.scope, unit_prefix=UNIT_PREFIX)
         self._publisher = Publisher(self.addresses.publisher_endpoint)
         self.registry = Registry(mirror, self._publisher)
-        self._supervisor = Supervisor(self.systemd, self.registry, settings.base_path)
+        catalogue = settings.catalogue
+        self._supervisor = Supervisor(self.systemd, self.registry, settings.base_path, catalogue)
         self.event_bus = EventBusUnit(self.systemd, self.addresses)
         self.agents = Agents(self._supervisor, self.registry, self.event_bus.ensure)
+        self.one_offs = OneOffs(self._supervisor, self.registry, catalogue, self.event_bus.ensure)
         self.demo = TepDemo(self.agents, self._supervisor, self.registry)
         self._tick = min(_TICK, settings.stable_period / 2)
         self._stable_period = timedelta(seconds=settings.stable_period)
@@ -165,7 +168,8 @@ class Runtime:
         marker = self.settings.state_dir / _RESUME
         known = self.registry.meta("systemd")
         resumed = marker.exists()
-        await self._supervisor.take_stock(str(self._identity), fresh=resumed or known != str(self._identity))
+        fresh = resumed or known != str(self._identity)
+        await self._supervisor.take_stock(str(self._identity), fresh=fresh, autostart=self.one_offs.autostart())
         if resumed:
             marker.unlink(missing_ok=True)
         self._oriented.set()

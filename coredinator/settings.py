@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -10,9 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import ErrorDetails
 
 from coredinator import __version__
-from coredinator.errors import ConfigError, SettingsError
+from coredinator.errors import ConfigError, InvalidId, SettingsError
 from coredinator.logs import LogSettings
 from coredinator.service.config_file import read_config
+from coredinator.service.identity import identify
+from coredinator.services import Catalogue, KindName
+from coredinator.services.declared import KindSection, ServiceSection, catalogue
 from coredinator.systemd import Scope
 
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
@@ -50,6 +53,8 @@ class Settings(BaseModel):
     cors_origin: tuple[str, ...] = ()
     stable_period: float = Field(default=600.0, gt=0)
     """Seconds of running after which a service's restart delay begins anew."""
+    kinds: Mapping[KindName, KindSection] = Field(default_factory=dict[KindName, KindSection])
+    services: Mapping[str, ServiceSection] = Field(default_factory=dict[str, ServiceSection])
 
     @field_validator("log_level")
     @classmethod
@@ -84,6 +89,21 @@ class Settings(BaseModel):
                 raise ValueError(f"{name} and {twins[0]} are both {port}; give each a port of its own")
         return self
 
+    @field_validator("services")
+    @classmethod
+    def _names_of_units(cls, services: Mapping[str, ServiceSection]) -> Mapping[str, ServiceSection]:
+        for name in services:
+            try:
+                identify(KindName.SERVICE, name)
+            except InvalidId as error:
+                raise ValueError(str(error)) from error
+        return services
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """How services are to be run."""
+        return catalogue(self.kinds, self.services)
+
     @property
     def logging(self) -> LogSettings:
         """Where the log goes."""
@@ -99,7 +119,7 @@ def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
-        raise SettingsError("; ".join(_describe(problem) for problem in error.errors())) from error
+        raise SettingsError(*(_describe(problem) for problem in error.errors())) from error
 
 
 def _read_file(path: Path) -> dict[str, Any]:
@@ -116,7 +136,10 @@ def _read_file(path: Path) -> dict[str, Any]:
 
 def _describe(problem: ErrorDetails) -> str:
     message = str(problem["msg"]).removeprefix("Value error, ")
-    name = ".".join(str(part) for part in problem["loc"])
+    first, *rest = [str(part).replace("_", "-") for part in problem["loc"]] or [""]
+    if rest:
+        return f"{'.'.join([first, *rest])}: {message}"
+    name = first
     if problem["type"] == "missing":
         return f"--{name} is missing; give it as a flag or in the settings file"
     if not name:

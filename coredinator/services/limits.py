@@ -59,6 +59,8 @@ PROPERTIES: Mapping[str, str] = {
 AT_START_ONLY = frozenset({"nice"})
 """Limits that systemd takes when it makes a process, and that a running one keeps."""
 
+NO_LIMITS = Limits()
+
 DEFAULTS = Limits(tasks_max=4096)
 """Limits of every service for which nobody sets others: a fork bomb ends there."""
 
@@ -128,9 +130,13 @@ class LimitsModel(BaseModel):
     )
     memory_high: Size | None = Field(default=None, description="Above this the service is slowed down")
     cpu_quota: Quota | None = Field(default=None, description="Share of CPU time: 150% is one and a half CPUs")
-    cpu_weight: Weight | None = Field(default=None, description="Share among services that compete for CPU; 100 is usual")
+    cpu_weight: Weight | None = Field(
+        default=None, description="Share among services that compete for CPU; 100 is usual"
+    )
     tasks_max: Count | None = Field(default=None, description="Processes and threads (4096 unless set)")
-    io_weight: Weight | None = Field(default=None, description="Share among services that compete for disks; 100 is usual")
+    io_weight: Weight | None = Field(
+        default=None, description="Share among services that compete for disks; 100 is usual"
+    )
     nice: Annotated[int, Field(ge=-20, le=19)] | None = Field(
         default=None, description="Priority, -20 (first) to 19 (last); a change applies at the next start"
     )

@@ -42,7 +42,10 @@ SIGNATURES: Mapping[str, str] = {
 
 
 def to_variants(properties: Mapping[str, object]) -> list[tuple[str, GLib.Variant]]:
-    """Type each property for StartTransientUnit or SetUnitProperties. Raises ValueError for an unknown name or a wrong type."""
+    """Type each property for StartTransientUnit or SetUnitProperties.
+
+    Raises ValueError for an unknown name or a wrong type.
+    """
     unknown = sorted(properties.keys() - SIGNATURES.keys())
     if unknown:
         raise ValueError(f"unknown unit properties: {', '.join(unknown)}")

@@ -4,9 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from coredinator.services.limits import LimitsModel
 from coredinator.web.dependencies import AgentsOf
 from coredinator.web.errors import problems
-from coredinator.web.models import AgentAnswer, Message, StartAgent, TransitionAnswer, UnknownAgent
+from coredinator.web.models import AgentAnswer, LimitsAnswer, Message, StartAgent, TransitionAnswer, UnknownAgent
 
 router = APIRouter(prefix="/api/agents", tags=["agents"])
 
@@ -14,7 +15,8 @@ router = APIRouter(prefix="/api/agents", tags=["agents"])
 @router.post("/start", responses=problems(400, 409, 413, 502, 503))
 async def start_agent(order: StartAgent, agents: AgentsOf) -> str:
     """Start CoreIO unless it runs, then CoreRL; the answer is the agent's id."""
-    return await agents.start(order.config_path, order.coreio_id, order.version)
+    limits = order.limits.limits() if order.limits else None
+    return await agents.start(order.config_path, order.coreio_id, order.version, limits)
 
 
 @router.post("/{agent_id}/stop", responses=problems(502, 503))
@@ -22,6 +24,34 @@ async def stop_agent(agent_id: str, agents: AgentsOf) -> Message:
     """Stop CoreRL of an agent. CoreIO goes on."""
     await agents.stop(agent_id)
     return Message(message=f"agent {agent_id} is stopped")
+
+
+@router.post("/{agent_id}/restart", responses=problems(400, 404, 409, 502, 503))
+async def restart_agent(agent_id: str, agents: AgentsOf) -> Message:
+    """Restart CoreRL with the newest fitting executable, and start CoreIO unless it runs.
+
+    What runs is stopped only once its config can be read and an executable is there.
+    """
+    await agents.restart(agent_id)
+    return Message(message=f"agent {agent_id} was restarted")
+
+
+@router.delete("/{agent_id}", responses=problems(404, 409, 502, 503))
+async def delete_agent(agent_id: str, agents: AgentsOf) -> Message:
+    """Forget an agent that is stopped. Its CoreIO stays, and its config file anyway."""
+    await agents.delete(agent_id)
+    return Message(message=f"agent {agent_id} is forgotten")
+
+
+@router.patch("/{agent_id}/limits", responses=problems(404, 409, 413, 502, 503))
+async def limit_agent(agent_id: str, change: LimitsModel, agents: AgentsOf) -> LimitsAnswer:
+    """Change limits of CoreRL, at once and for all later starts.
+
+    Limits that are not named stay; null goes back to what the settings file says. `nice` of a
+    process cannot be changed while it runs and is taken at its next start.
+    """
+    waiting = await agents.change_limits(agent_id, change.changed)
+    return LimitsAnswer.of(agents.known(agent_id), waiting)
 
 
 @router.get("/{agent_id}/status")

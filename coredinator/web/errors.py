@@ -7,7 +7,15 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from coredinator import __version__
-from coredinator.errors import ConfigError, InvalidId, StoreError, UnitConflict, UnknownService
+from coredinator.errors import (
+    ConfigError,
+    ExecutableNotFound,
+    InvalidId,
+    InvalidLimits,
+    StoreError,
+    UnitConflict,
+    UnknownService,
+)
 from coredinator.systemd import SystemdError, SystemdUnavailable
 from coredinator.web.models import Problem
 
@@ -19,6 +27,8 @@ VERSION_HEADER = "X-CoreRL-Version"
 _STATUS: dict[type[Exception], int] = {
     ConfigError: 400,
     InvalidId: 422,
+    InvalidLimits: 422,
+    ExecutableNotFound: 409,
     UnknownService: 404,
     UnitConflict: 409,
     StoreError: 503,
@@ -29,7 +39,7 @@ _STATUS: dict[type[Exception], int] = {
 _MEANING = {
     400: "The config cannot be used; the detail names the file and the line",
     404: "There is no such service",
-    409: "The service runs with another config",
+    409: "What is asked for contradicts what runs or what is there; the detail says how",
     413: "The body is too large",
     502: "systemd refused",
     503: "systemd or the state database is out of reach; try again",

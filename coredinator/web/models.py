@@ -7,10 +7,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from coredinator.agent.agents import AgentStatus
 from coredinator.agent.demo import DemoStatus
+from coredinator.agent.one_offs import OneOff
 from coredinator.service.accounting import usage_of
-from coredinator.service.record import ServiceRecord
+from coredinator.service.record import Health, ServiceRecord
 from coredinator.service.rows import Transition
 from coredinator.service.state import Intent, State
+from coredinator.services.limits import LimitsModel
 
 
 class StartCoreio(BaseModel):
@@ -24,12 +26,35 @@ class StartCoreio(BaseModel):
     )
 
 
+class StartLimitedCoreio(StartCoreio):
+    """Which config to start a CoreIO with, and within which limits."""
+
+    limits: LimitsModel | None = Field(
+        default=None, description="What it may use; without this it keeps the limits that it had"
+    )
+
+
 class StartAgent(StartCoreio):
     """Which config to start an agent with, and with which CoreRL."""
 
     version: str | None = Field(
         default=None, description="Version of CoreRL to run instead of the newest", examples=["1.4.2"]
     )
+    limits: LimitsModel | None = Field(
+        default=None, description="What CoreRL may use; without this it keeps the limits that it had"
+    )
+
+
+class HealthVerdict(BaseModel):
+    """What a health check found of a service that runs."""
+
+    healthy: bool
+    detail: str
+
+    @classmethod
+    def of(cls, health: Health | None) -> Self | None:
+        """The answer for a verdict, if there is one."""
+        return None if health is None else cls(healthy=health.ok, detail=health.detail)
 
 
 class ServiceStatus(BaseModel):
@@ -49,7 +74,17 @@ class ServiceStatus(BaseModel):
     exit_status: int | None = Field(description="Exit code or signal number of the last main process")
     error: str | None = Field(description="Why the last start made no unit")
     memory_bytes: int | None
+    memory_peak_bytes: int | None
     cpu_seconds: float | None
+    tasks: int | None = Field(description="Processes and threads")
+    io_read_bytes: int | None
+    io_write_bytes: int | None
+    unavailable: list[str] = Field(description="Figures that the kernel does not give for this unit, and hence null")
+    limits: dict[str, int | str] = Field(
+        description="Limits in force, drop-ins included; of a unit that is not loaded those it was given"
+    )
+    health: HealthVerdict | None = Field(description="What its health check found; null without one, or not yet")
+    frozen: bool = Field(description="Whether an operator holds it still (systemctl freeze)")
     drop_ins: list[str] = Field(description="Drop-in files that apply to the unit")
 
     @classmethod
@@ -72,7 +107,15 @@ class ServiceStatus(BaseModel):
             exit_status=observed.exit_status,
             error=record.error,
             memory_bytes=usage.memory_bytes,
+            memory_peak_bytes=usage.memory_peak_bytes,
             cpu_seconds=usage.cpu_seconds,
+            tasks=usage.tasks,
+            io_read_bytes=usage.io_read_bytes,
+            io_write_bytes=usage.io_write_bytes,
+            unavailable=list(usage.unavailable),
+            limits=(observed.limits if observed.limits.given() else record.limits or observed.limits).shown(),
+            health=HealthVerdict.of(record.health),
+            frozen=observed.frozen,
             drop_ins=list(observed.drop_ins),
         )
 
@@ -145,6 +188,47 @@ class CoreioStarted(CoreioAnswer):
 
     message: str
     config_path: str | None
+
+
+class LimitsAnswer(BaseModel):
+    """The service's own limits after a change, and those of them that wait for its next start."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"limits": {"memory_max": 536870912, "nice": 5}, "at_next_start": ["nice"]}]}
+    )
+
+    limits: dict[str, int | str]
+    at_next_start: list[str]
+
+    @classmethod
+    def of(cls, record: ServiceRecord, at_next_start: list[str]) -> Self:
+        """The answer to a change of limits."""
+        return cls(limits=record.limits.shown() if record.limits else {}, at_next_start=at_next_start)
+
+
+class OneOffAnswer(BaseModel):
+    """A one-off service."""
+
+    name: str
+    declared: bool = Field(description="Whether the settings file still has it")
+    autostart: bool = Field(description="Whether it is started by itself as long as nobody stops it")
+    status: ServiceStatus
+
+    @classmethod
+    def of(cls, service: OneOff) -> Self:
+        """The answer for a service."""
+        return cls(
+            name=service.record.identity.instance,
+            declared=service.definition is not None,
+            autostart=service.definition is not None and service.definition.autostart,
+            status=ServiceStatus.of(service.record),
+        )
+
+
+class OneOffList(BaseModel):
+    """All one-off services."""
+
+    services: list[OneOffAnswer]
 
 
 class CoreioList(BaseModel):
@@ -220,7 +304,7 @@ class SystemdHealth(BaseModel):
     version: int
 
 
-class Health(BaseModel):
+class ManagerHealth(BaseModel):
     """The manager's health; `reasons` say what is degraded."""
 
     status: str

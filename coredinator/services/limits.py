@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from decimal import Decimal
 from typing import Annotated, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -84,7 +85,7 @@ def read_size(value: object) -> int:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", str(value).strip(), re.IGNORECASE)
     if match is None or isinstance(value, bool):
         raise ValueError("is no size; write bytes, or 512M, 2G, infinity")
-    size = int(float(match[1]) * _UNITS[match[2].upper()])
+    size = int(Decimal(match[1]) * _UNITS[match[2].upper()])
     if not _SMALLEST_MEMORY <= size < INFINITY:
         raise ValueError("is no size a process could live with; give at least 1M")
     return size
@@ -97,7 +98,7 @@ def read_quota(value: object) -> int:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", value.strip()) if isinstance(value, str) else None
     if match is None:
         raise ValueError("is no share of CPU time; write 50%, 150% (one and a half CPUs) or infinity")
-    quota = round(float(match[1]) * _USEC_PER_PERCENT)
+    quota = int(Decimal(match[1]) * _USEC_PER_PERCENT)
     if not _USEC_PER_PERCENT <= quota <= _USEC_PER_PERCENT * 1_000_000:
         raise ValueError("is out of range; give at least 1%")
     return quota

@@ -148,9 +148,9 @@ def test_a_service_that_ends_by_itself_is_treated_as_its_policy_says(idle_host: 
 
     def ended() -> bool:
         lines = idle_host.api.get("/api/services/once/history").json()
-        return any((line["previous_state"], line["state"]) == ("running", state) for line in lines)
+        return any(line["state"] == state for line in lines)
 
-    wait_for(ended, what=f"{state} after running")
+    wait_for(ended, what=f"{state} at the end")
     status = idle_host.service("once")
     assert (status["result"], status["intended_state"]) == ("success", "running")
     assert show(service_unit("once"), "Restart") == policy

@@ -13,11 +13,13 @@ from typing import IO
 from coredinator.agent.agents import Agents
 from coredinator.agent.demo import TepDemo
 from coredinator.agent.one_offs import OneOffs
+from coredinator.agent.ports import config_port
 from coredinator.errors import StoreError
 from coredinator.event_bus.addresses import BusAddresses
 from coredinator.event_bus.companion import EventBusUnit
 from coredinator.event_bus.publisher import Publisher
 from coredinator.logs import MessageId
+from coredinator.service.health import HealthMonitor
 from coredinator.service.identity import UNIT_PREFIX
 from coredinator.service.registry import Registry
 from coredinator.service.state import State
@@ -90,13 +92,16 @@ class Runtime:
         self.agents = Agents(self._supervisor, self.registry, self.event_bus.ensure)
         self.one_offs = OneOffs(self._supervisor, self.registry, catalogue, self.event_bus.ensure)
         self.demo = TepDemo(self.agents, self._supervisor, self.registry)
+        self._health = HealthMonitor(
+            self.registry, catalogue, config_port, self._supervisor.maintenance.restart_unhealthy
+        )
         self._tick = min(_TICK, settings.stable_period / 2)
         self._stable_period = timedelta(seconds=settings.stable_period)
         self._stale = asyncio.Event()
         # Set once what runs is adopted, or once it is clear that this has to wait.
         self._oriented = asyncio.Event()
         self._identity: Identity | None = None
-        self._loop: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self.systemd.listen(self._handle)
 
     async def start(self) -> None:
@@ -106,17 +111,16 @@ class Runtime:
         """
         self.registry.load()
         self.systemd.open()
-        self._loop = asyncio.create_task(self._follow())
+        self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._health.run())]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_READY_WITHIN):
                 await self._oriented.wait()
 
     async def stop(self) -> None:
         """Let go of everything. Workloads and the event bus run on."""
-        if self._loop is not None:
-            self._loop.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._loop
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._supervisor.close()
         await self.systemd.close()
         self._publisher.close()

@@ -53,7 +53,7 @@ class Catalogue:
         return self.services.get(instance) if kind is KindName.SERVICE else self.kinds[kind]
 
     @property
-    def has_probes(self) -> bool:
-        """Whether the manager has to ask any service for its health."""
-        definitions = (*self.kinds.values(), *self.services.values())
-        return any(definition.health is not None and definition.health.probed for definition in definitions)
+    def probes(self) -> list[HealthCheck]:
+        """The health checks that the manager makes."""
+        checks = (definition.health for definition in (*self.kinds.values(), *self.services.values()))
+        return [check for check in checks if check is not None and check.probed]

@@ -21,10 +21,11 @@ from fastapi.middleware.cors import CORSMiddleware
 from systemd import daemon
 
 from coredinator import __version__
+from coredinator.check import findings_of
 from coredinator.errors import CoredinatorError, SettingsError, StoreError
 from coredinator.logs import MessageId, set_up_logging
 from coredinator.runtime import Runtime, lock_state_dir
-from coredinator.settings import Settings, parse_settings
+from coredinator.settings import Settings, configs_to_check, parse_settings
 from coredinator.store import Mirror
 from coredinator.utils.command_line import die
 from coredinator.web import agents, coreio, demo, health, services
@@ -95,6 +96,9 @@ def create_app(settings: Settings, mirror: Mirror) -> FastAPI:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line. Ends with one line and a non-zero code if the manager cannot run."""
     try:
+        if (configs := configs_to_check(arguments)) is not None:
+            _check(arguments, configs)
+            return
         settings = parse_settings(arguments)
         if settings.reload:
             _serve_reloading(settings, sys.argv[1:] if arguments is None else arguments)
@@ -116,6 +120,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         die("coredinator", str(error), os.EX_UNAVAILABLE)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _check(arguments: Sequence[str] | None, configs: Sequence[str]) -> None:
+    """Say all that is wrong, a line each, and end with a code that tells."""
+    try:
+        findings: Sequence[str] = findings_of(parse_settings(arguments), configs)
+    except SettingsError as error:
+        findings = error.findings
+    if findings:
+        die("coredinator", "\ncoredinator: ".join(findings), os.EX_CONFIG)
+    print("coredinator: nothing is wrong")  # noqa: T201  # what the user of the command reads
 
 
 def create_reloaded_app() -> FastAPI:

@@ -14,16 +14,19 @@ from coredinator.agent.agents import Agents
 from coredinator.agent.demo import TepDemo
 from coredinator.agent.one_offs import OneOffs
 from coredinator.agent.ports import config_port
+from coredinator.agent.validation import Surroundings, neighbours
 from coredinator.errors import StoreError
-from coredinator.event_bus.addresses import BusAddresses
+from coredinator.event_bus.addresses import BusAddresses, reserved_ports
 from coredinator.event_bus.companion import EventBusUnit
 from coredinator.event_bus.publisher import Publisher
 from coredinator.logs import MessageId
 from coredinator.service.health import HealthMonitor
 from coredinator.service.identity import UNIT_PREFIX
+from coredinator.service.listeners import tcp_listeners
 from coredinator.service.registry import Registry
 from coredinator.service.state import State
 from coredinator.service.supervisor import Supervisor
+from coredinator.services import KindName
 from coredinator.settings import Settings
 from coredinator.store import Mirror
 from coredinator.systemd import (
@@ -125,6 +128,19 @@ class Runtime:
         await self.systemd.close()
         self._publisher.close()
         await self.mirror.close()
+
+    async def surroundings(self, agent_id: str) -> Surroundings:
+        """What a start of an agent would meet."""
+        settings = self.settings
+        running = (record.unit for record in self.registry.all() if record.state is not State.STOPPED)
+        return Surroundings(
+            settings.base_path,
+            settings.catalogue,
+            reserved_ports(settings.port, settings.event_bus_pub_port, settings.event_bus_sub_port),
+            await asyncio.to_thread(tcp_listeners),
+            await asyncio.to_thread(neighbours, self.registry.of_kind(KindName.CORERL), agent_id),
+            frozenset(running),
+        )
 
     def _handle(self, event: Event) -> None:
         match event:

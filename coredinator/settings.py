@@ -111,27 +111,37 @@ class Settings(BaseModel):
 
 
 def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
-    """Read the flags, and the settings file if one is given; flags win. Raises SettingsError."""
+    """Read the flags, and the settings file if one is given; flags win. Raises SettingsError with all findings."""
     flags = vars(_parser().parse_args(arguments))
+    flags.pop("check_config", None)
     file = flags.pop("config", None)
-    values: dict[str, Any] = dict(_read_file(file)) if file else {}
+    values, findings = _read_file(file) if file else ({}, [])
     values.update({name.replace("_", "-"): value for name, value in flags.items()})
     try:
-        return Settings.model_validate(values)
+        settings = Settings.model_validate(values)
     except ValidationError as error:
-        raise SettingsError(*(_describe(problem) for problem in error.errors())) from error
+        raise SettingsError(*findings, *(_describe(problem) for problem in error.errors())) from error
+    if findings:
+        raise SettingsError(*findings)
+    return settings
 
 
-def _read_file(path: Path) -> dict[str, Any]:
+def configs_to_check(arguments: Sequence[str] | None = None) -> list[str] | None:
+    """The agents' configs that are to be checked only, None if the manager is to run."""
+    return getattr(_parser().parse_args(arguments), "check_config", None)
+
+
+def _read_file(path: Path) -> tuple[dict[str, Any], list[str]]:
+    """The known keys of the settings file, and what is wrong with the others. Raises SettingsError."""
     try:
         values = read_config(path)
     except ConfigError as error:
         raise SettingsError(str(error).replace("config ", "settings file ", 1)) from error
     settings = {str(key).replace("_", "-"): value for key, value in values.items()}
     known = {field.alias for field in Settings.model_fields.values()}
-    if unknown := sorted(settings.keys() - known):
-        raise SettingsError(f"settings file {path}: unknown keys: {', '.join(unknown)}; see coredinator --help")
-    return settings
+    unknown = sorted(settings.keys() - known)
+    words = f"settings file {path}: unknown keys: {', '.join(unknown)}; see coredinator --help"
+    return {key: value for key, value in settings.items() if key in known}, [words] if unknown else []
 
 
 def _describe(problem: ErrorDetails) -> str:
@@ -204,5 +214,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--log-file", type=Path, metavar="FILE", help="also log JSON lines to FILE, rotated at 10 MB, 5 backups")
     add("--log-level", choices=LOG_LEVELS, help="least severity that is logged (default info)")
     add("--no-console", action="store_true", help="do not log to standard error")
+    add(
+        "--check-config",
+        nargs="*",
+        metavar="CONFIG",
+        help="check the settings, the services that they declare, and agents' configs, then exit",
+    )
     add("--reload", action="store_true", help="restart when the source code changes (for development)")
     return parser  # fmt: skip

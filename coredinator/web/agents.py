@@ -1,13 +1,24 @@
 """Routes of agents."""
 
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from coredinator.agent.validation import validate_agent
 from coredinator.services.limits import LimitsModel
-from coredinator.web.dependencies import AgentsOf
+from coredinator.web.dependencies import AgentsOf, RuntimeOf
 from coredinator.web.errors import problems
-from coredinator.web.models import AgentAnswer, LimitsAnswer, Message, StartAgent, TransitionAnswer, UnknownAgent
+from coredinator.web.models import (
+    AgentAnswer,
+    LimitsAnswer,
+    Message,
+    StartAgent,
+    TransitionAnswer,
+    UnknownAgent,
+    ValidateAgent,
+    ValidationAnswer,
+)
 
 router = APIRouter(prefix="/api/agents", tags=["agents"])
 
@@ -17,6 +28,17 @@ async def start_agent(order: StartAgent, agents: AgentsOf) -> str:
     """Start CoreIO unless it runs, then CoreRL; the answer is the agent's id."""
     limits = order.limits.limits() if order.limits else None
     return await agents.start(order.config_path, order.coreio_id, order.version, limits)
+
+
+@router.post("/validate", responses=problems(413))
+async def validate(order: ValidateAgent, runtime: RuntimeOf) -> ValidationAnswer:
+    """Say all that stands against a start, and create nothing.
+
+    Checked are the config, the ids, the executables, the ports that the config names (against those
+    of Coredinator, of other agents, and of whoever listens), the limits, and the health check's port.
+    """
+    around = await runtime.surroundings(Path(order.config_path).stem)
+    return ValidationAnswer.of(*await validate_agent(order.order(), around))
 
 
 @router.post("/{agent_id}/stop", responses=problems(502, 503))

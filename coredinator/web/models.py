@@ -1,13 +1,14 @@
 """Bodies of requests and answers, as the OpenAPI page shows them."""
 
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from coredinator.agent.agents import AgentStatus
 from coredinator.agent.demo import DemoStatus
 from coredinator.agent.one_offs import OneOff
+from coredinator.agent.validation import Finding, Order
 from coredinator.service.accounting import usage_of
 from coredinator.service.record import Health, ServiceRecord
 from coredinator.service.rows import Transition
@@ -43,6 +44,65 @@ class StartAgent(StartCoreio):
     limits: LimitsModel | None = Field(
         default=None, description="What CoreRL may use; without this it keeps the limits that it had"
     )
+
+
+class ValidateAgent(BaseModel):
+    """A start that is to be checked; what is wrong with it is a finding, not an error of this request."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"config_path": "/etc/plant/backwash.yaml", "limits": {"memory_max": "2G"}}]},
+    )
+
+    config_path: str
+    coreio_id: str | None = None
+    version: str | None = None
+    limits: dict[str, Any] | None = None
+
+    def order(self) -> Order:
+        """The start to be checked."""
+        return Order(self.config_path, self.coreio_id, self.version, self.limits)
+
+
+class FindingAnswer(BaseModel):
+    """One thing that stands against a start."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    subject: str = Field(description="config, id, executable, port, limits or health")
+    problem: str
+
+
+class ValidationAnswer(BaseModel):
+    """All that stands against a start."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "valid": False,
+                    "agent_id": "backwash",
+                    "findings": [
+                        {
+                            "subject": "port",
+                            "problem": "coreio.coreio_origin names port 5559, "
+                            "which is that of the event bus for publishers; give another port",
+                        }
+                    ],
+                }
+            ]
+        }
+    )
+
+    valid: bool
+    agent_id: str | None
+    findings: list[FindingAnswer]
+
+    @classmethod
+    def of(cls, agent_id: str | None, findings: list[Finding]) -> Self:
+        """The answer for what was found."""
+        listed = [FindingAnswer.model_validate(finding) for finding in findings]
+        return cls(valid=not findings, agent_id=agent_id, findings=listed)
 
 
 class HealthVerdict(BaseModel):

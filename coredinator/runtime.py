@@ -14,6 +14,7 @@ from coredinator.agent.agents import Agents
 from coredinator.agent.demo import TepDemo
 from coredinator.agent.one_offs import OneOffs
 from coredinator.agent.ports import config_port
+from coredinator.agent.upgrade import Upgrades
 from coredinator.agent.validation import Surroundings, neighbours
 from coredinator.errors import StoreError
 from coredinator.event_bus.addresses import BusAddresses, reserved_ports
@@ -94,6 +95,10 @@ class Runtime:
         self.event_bus = EventBusUnit(self.systemd, self.addresses)
         self.agents = Agents(self._supervisor, self.registry, self.event_bus.ensure)
         self.one_offs = OneOffs(self._supervisor, self.registry, catalogue, self.event_bus.ensure)
+        self.upgrades = Upgrades(
+            self.agents, self._supervisor.maintenance, self.registry,
+            settings.base_path, catalogue.kinds[KindName.CORERL],
+        )  # fmt: skip
         self.demo = TepDemo(self.agents, self._supervisor, self.registry)
         self._health = HealthMonitor(
             self.registry, catalogue, config_port, self._supervisor.maintenance.restart_unhealthy
@@ -124,6 +129,7 @@ class Runtime:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.upgrades.close()
         await self._supervisor.close()
         await self.systemd.close()
         self._publisher.close()
@@ -195,6 +201,7 @@ class Runtime:
         self._oriented.set()
         await self.event_bus.ensure()
         await self._supervisor.carry_out()
+        self.upgrades.resume()
 
     async def _look_after(self) -> None:
         await self.systemd.wait_available()

@@ -58,8 +58,13 @@ def choose(candidates: Iterable[Executable], pinned: str | None) -> Executable |
     """The newest of the candidates, or the one whose version is `pinned` (`1.2.3` or `v1.2.3`)."""
     wanted = pinned.removeprefix("v") if pinned else None
     fitting = [item for item in candidates if wanted is None or str(item.version) == wanted]
+    return max(fitting, key=preference, default=None)
+
+
+def preference(item: Executable) -> tuple[Version, str]:
+    """The order of executables, the best one last; their paths decide between equal versions."""
     lowest = Version(stable=False, major=-1, minor=0, patch=0)
-    return max(fitting, key=lambda item: (item.version or lowest, str(item.path)), default=None)
+    return item.version or lowest, str(item.path)
 
 
 def find_executable(base_path: Path, kind: Kind, pinned: str | None = None) -> Executable:

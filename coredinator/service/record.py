@@ -31,6 +31,7 @@ class ServiceRecord:
     `error` says why the last start made no unit. `agent_id` is the agent for which it was started
     first, `coreio_id` links an agent's CoreRL to its CoreIO. `limits` are the service's own, over those
     of the settings file; None if nobody gave any. `health` is None without a health check or a verdict.
+    `previous_version` is what an upgrade goes back to, set only while the new version is on trial.
     """
 
     identity: Identity
@@ -41,6 +42,7 @@ class ServiceRecord:
     executable: str | None = None
     version: str | None = None
     pinned_version: str | None = None
+    previous_version: str | None = None
     coreio_id: str | None = None
     error: str | None = None
     limits: Limits | None = None

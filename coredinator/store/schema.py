@@ -52,6 +52,7 @@ _MIGRATIONS = (
     """
     ALTER TABLE services ADD COLUMN limits TEXT;
     ALTER TABLE services ADD COLUMN health TEXT;
+    ALTER TABLE services ADD COLUMN previous_version TEXT;
     ALTER TABLE services ADD COLUMN frozen INTEGER NOT NULL DEFAULT 0;
     """,
 )

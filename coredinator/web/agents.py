@@ -16,8 +16,11 @@ from coredinator.web.models import (
     StartAgent,
     TransitionAnswer,
     UnknownAgent,
+    UpgradeAgent,
+    UpgradeAnswer,
     ValidateAgent,
     ValidationAnswer,
+    VersionsAnswer,
 )
 
 router = APIRouter(prefix="/api/agents", tags=["agents"])
@@ -56,6 +59,23 @@ async def restart_agent(agent_id: str, agents: AgentsOf) -> Message:
     """
     await agents.restart(agent_id)
     return Message(message=f"agent {agent_id} was restarted")
+
+
+@router.get("/{agent_id}/versions", responses=problems(404))
+async def agent_versions(agent_id: str, runtime: RuntimeOf) -> VersionsAnswer:
+    """Which version of CoreRL runs, and which are there."""
+    return VersionsAnswer.of(await runtime.upgrades.versions(agent_id))
+
+
+@router.post("/{agent_id}/upgrade", responses=problems(400, 404, 409, 413, 502, 503))
+async def upgrade_agent(agent_id: str, runtime: RuntimeOf, order: UpgradeAgent = UpgradeAgent()) -> UpgradeAnswer:  # noqa: B008  # immutable
+    """Run another version of CoreRL; the answer comes when it has proved itself, or has been rolled back.
+
+    The old version runs on until the new executable and the config have been checked, and comes back
+    if the new one ends, or does not become healthy within its grace period. It is pinned then.
+    """
+    outcome = await runtime.upgrades.upgrade(agent_id, order.version, order.grace)
+    return UpgradeAnswer.model_validate(outcome)
 
 
 @router.delete("/{agent_id}", responses=problems(404, 409, 502, 503))

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from coredinator.agent.agents import AgentStatus
 from coredinator.agent.demo import DemoStatus
 from coredinator.agent.one_offs import OneOff
+from coredinator.agent.upgrade import NEWEST, Outcome, Versions
 from coredinator.agent.validation import Finding, Order
 from coredinator.service.accounting import usage_of
 from coredinator.service.record import Health, ServiceRecord
@@ -103,6 +104,86 @@ class ValidationAnswer(BaseModel):
         """The answer for what was found."""
         listed = [FindingAnswer.model_validate(finding) for finding in findings]
         return cls(valid=not findings, agent_id=agent_id, findings=listed)
+
+
+class UpgradeAgent(BaseModel):
+    """Which version of CoreRL to run from now on."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"version": "1.5.0", "grace": 20}]})
+
+    version: str = Field(default=NEWEST, min_length=1, description="A version, which is then pinned, or `newest`")
+    grace: float | None = Field(
+        default=None, gt=0, le=3600,
+        description="Seconds for the new version to become healthy, or, without a health check over the network, "
+        "to run without a break; 30 (or the check's own grace period) and 10 by default",
+    )  # fmt: skip
+
+
+class UpgradeAnswer(BaseModel):
+    """How an upgrade ended."""
+
+    model_config = ConfigDict(
+        from_attributes=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "agent_id": "backwash",
+                    "outcome": "rolled_back",
+                    "version": "1.4.2",
+                    "previous_version": "1.4.2",
+                    "reason": "it ended: result exit-code, exit status 3",
+                }
+            ]
+        },
+    )
+
+    agent_id: str
+    outcome: Outcome
+    version: str | None = Field(description="The version that runs now")
+    previous_version: str | None
+    reason: str | None = Field(description="Why it is not the version that was asked for")
+
+
+class AvailableVersion(BaseModel):
+    """An executable of CoreRL below the base path."""
+
+    version: str
+    executable: str
+
+
+class VersionsAnswer(BaseModel):
+    """The version that an agent runs, and those that it could; the newest, which a start takes, is the first."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "running": "1.4.2",
+                    "executable": "/opt/coredinator/1.4.2/linux-corerl-v1.4.2",
+                    "pinned": None,
+                    "available": [
+                        {"version": "1.5.0", "executable": "/opt/coredinator/1.5.0/linux-corerl-v1.5.0"},
+                        {"version": "1.4.2", "executable": "/opt/coredinator/1.4.2/linux-corerl-v1.4.2"},
+                    ],
+                }
+            ]
+        }
+    )
+
+    running: str | None
+    executable: str | None
+    pinned: str | None = Field(description="The version that every start takes; null for the newest")
+    available: list[AvailableVersion]
+
+    @classmethod
+    def of(cls, versions: Versions) -> Self:
+        """The answer for an agent's versions."""
+        available = [
+            AvailableVersion(version=str(item.version), executable=str(item.path)) for item in versions.available
+        ]
+        return cls(
+            running=versions.running, executable=versions.executable, pinned=versions.pinned, available=available
+        )
 
 
 class HealthVerdict(BaseModel):

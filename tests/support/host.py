@@ -201,6 +201,12 @@ class Host:
         assert answer.status_code == code, answer.text
         return answer.json()
 
+    @contextlib.contextmanager
+    def another_client(self) -> Iterator[httpx.Client]:
+        """A client for a request that the manager is not to answer; the end of the manager is no error."""
+        with httpx.Client(base_url=self.api.base_url, timeout=60) as client, contextlib.suppress(httpx.TransportError):
+            yield client
+
     def health(self) -> dict[str, Any]:
         answer = self.api.get("/api/healthcheck")
         assert answer.status_code == 200

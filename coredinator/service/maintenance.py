@@ -1,7 +1,7 @@
 """What is done to a service that exists: restarted, limited anew, forgotten."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from coredinator.service.state import Intent, observe
 from coredinator.service.units import UnitCache
 from coredinator.service.workload import effective_limits
 from coredinator.services import Limits
-from coredinator.services.limits import AT_START_ONLY, change_properties, contradiction
+from coredinator.services.limits import AT_START_ONLY, changes, contradiction, limit_properties, setting_of
 from coredinator.systemd import NoSuchUnit, SystemdManager
 from coredinator.utils.keyed_lock import KeyedLock
 
@@ -106,21 +106,21 @@ class Maintenance:
             if (problem := contradiction(after)) is not None:
                 raise InvalidLimits(problem)
             loaded = self._units.get(identity.unit) is not None
-            properties = change_properties(before, after)
-            _refuse_set_elsewhere(record, properties)
-            if loaded and properties:
-                await self._set(record, properties)
+            now = changes(before, after)
+            _refuse_set_elsewhere(record, now)
+            if loaded and now:
+                await self._set(record, now)
             try:
                 await self._registry.commit([changed], "request")
             except StoreError:
-                if loaded and properties:
-                    await self._set(record, change_properties(after, before))
+                if loaded and now:
+                    await self._set(record, changes(after, before))
                 raise
             names = sorted(AT_START_ONLY & after.given().keys() | AT_START_ONLY & before.given().keys())
             return [name for name in names if loaded and getattr(before, name) != getattr(after, name)]
 
-    async def _set(self, record: ServiceRecord, properties: dict[str, object]) -> None:
-        await self._systemd.set_unit_properties(record.unit, properties)
+    async def _set(self, record: ServiceRecord, limits: Mapping[str, int]) -> None:
+        await self._systemd.set_unit_properties(record.unit, limit_properties(limits))
         self._registry.observe(record.unit, observe(await self._units.read(record.unit)), "request")
 
     def _known(self, identity: Identity) -> ServiceRecord:
@@ -130,9 +130,8 @@ class Maintenance:
         return record
 
 
-def _refuse_set_elsewhere(record: ServiceRecord, properties: dict[str, object]) -> None:
+def _refuse_set_elsewhere(record: ServiceRecord, limits: Iterable[str]) -> None:
     """A drop-in of the administrator's wins at each start: a limit beside it would hold only until then."""
-    for name in properties:
-        setting = name.removesuffix("PerSecUSec")
+    for setting in map(setting_of, limits):
         if (path := setting_in(record.observed.drop_ins, setting)) is not None:
             raise UnitConflict(f"{setting} of {record.unit} is set by {path}, which wins; change it there")

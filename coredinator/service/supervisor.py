@@ -16,7 +16,7 @@ from coredinator.service.record import Pending, ServiceRecord
 from coredinator.service.registry import Registry, log_fields
 from coredinator.service.state import Intent, Observation, State, observe
 from coredinator.service.units import UnitCache
-from coredinator.service.workload import adopt
+from coredinator.service.workload import adopt, own_limits
 from coredinator.services import Catalogue, Restart
 from coredinator.services.limits import NO_LIMITS
 from coredinator.systemd import (
@@ -259,6 +259,8 @@ class Supervisor:
         if identity is None:
             return
         record = adopt(identity, await self._units.read(unit.name))
+        definition = self._catalogue.find(identity.kind, identity.instance)
+        record = replace(record, limits=own_limits(record.observed, definition))
         await self._systemd.ref(unit.name)
         await self._registry.adopt(record)
         _log.info("%s adopted", identity.service_id, extra=log_fields(record, MessageId.SERVICE_ADOPTED))

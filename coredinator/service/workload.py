@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+from coredinator.service.drop_ins import setting_in
 from coredinator.service.executable import parse_name
 from coredinator.service.identity import Identity
 from coredinator.service.record import ServiceRecord
-from coredinator.service.state import Intent, observe
+from coredinator.service.state import Intent, Observation, observe
 from coredinator.services import Definition, HealthCheck, Limits
-from coredinator.services.limits import INFINITY, limit_properties
+from coredinator.services.limits import DEFAULTS, INFINITY, limit_properties, setting_of
 from coredinator.systemd import UnitProperties
 
 SLICE = "coredinator.slice"
@@ -35,6 +36,17 @@ def effective_limits(record: ServiceRecord, definition: Definition) -> Limits:
     return (record.limits or Limits()).over(definition.limits)
 
 
+def own_limits(observed: Observation, definition: Definition | None) -> Limits | None:
+    """The limits that a unit which was found running has of its own: not from the settings file or a drop-in."""
+    general = definition.limits if definition else DEFAULTS
+    own = {
+        name: value
+        for name, value in observed.limits.given().items()
+        if getattr(general, name) != value and setting_in(observed.drop_ins, setting_of(name)) is None
+    }
+    return Limits(**own) if own else None
+
+
 def workload_properties(record: ServiceRecord, definition: Definition, *, systemd_version: int) -> dict[str, object]:
     """Properties for StartTransientUnit. Raises ValueError for a record without an executable."""
     identity = record.identity
@@ -56,7 +68,7 @@ def workload_properties(record: ServiceRecord, definition: Definition, *, system
         "IOAccounting": True,
         "MemoryAccounting": True,
         "TasksAccounting": True,
-        **limit_properties(effective_limits(record, definition)),
+        **limit_properties(effective_limits(record, definition).given()),
         # At shutdown the manager stops first, so that it never takes the shutdown for an operator's stop.
         "Before": ["coredinator.service"],
         "AddRef": True,

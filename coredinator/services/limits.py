@@ -66,16 +66,21 @@ DEFAULTS = Limits(tasks_max=4096)
 """Limits of every service for which nobody sets others: a fork bomb ends there."""
 
 
-def limit_properties(limits: Limits) -> dict[str, object]:
-    """Unit properties for the limits that are set."""
-    return {PROPERTIES[name]: value for name, value in limits.given().items()}
+def setting_of(limit: str) -> str:
+    """The name of a limit in a unit file."""
+    return PROPERTIES[limit].removesuffix("PerSecUSec")
 
 
-def change_properties(before: Limits, after: Limits) -> dict[str, object]:
-    """What to set on a loaded unit to get from some limits to others; one that is gone is lifted."""
+def limit_properties(limits: Mapping[str, int]) -> dict[str, object]:
+    """Unit properties for limits by name."""
+    return {PROPERTIES[name]: value for name, value in limits.items()}
+
+
+def changes(before: Limits, after: Limits) -> dict[str, int]:
+    """What to set on a loaded unit to get from some limits to others, by name; one that is gone is lifted."""
     old, new = before.given(), after.given()
     changed = {name: new.get(name, INFINITY) for name in old | new if old.get(name) != new.get(name)}
-    return {PROPERTIES[name]: value for name, value in changed.items() if name not in AT_START_ONLY}
+    return {name: value for name, value in changed.items() if name not in AT_START_ONLY}
 
 
 def read_size(value: object) -> int:

@@ -14,7 +14,7 @@ from coredinator.service.accounting import usage_of
 from coredinator.service.record import Health, ServiceRecord
 from coredinator.service.rows import Transition
 from coredinator.service.state import Intent, State
-from coredinator.services.limits import LimitsModel
+from coredinator.services.limits import NO_LIMITS, Limits, LimitsModel
 
 
 class StartCoreio(BaseModel):
@@ -222,7 +222,7 @@ class ServiceStatus(BaseModel):
     io_write_bytes: int | None
     unavailable: list[str] = Field(description="Figures that the kernel does not give for this unit, and hence null")
     limits: dict[str, int | str] = Field(
-        description="Limits in force, drop-ins included; of a unit that is not loaded those it was given"
+        description="Limits in force, drop-ins included; of a stopped service those that it was given itself"
     )
     health: HealthVerdict | None = Field(description="What its health check found; null without one, or not yet")
     frozen: bool = Field(description="Whether an operator holds it still (systemctl freeze)")
@@ -254,11 +254,16 @@ class ServiceStatus(BaseModel):
             io_read_bytes=usage.io_read_bytes,
             io_write_bytes=usage.io_write_bytes,
             unavailable=list(usage.unavailable),
-            limits=(observed.limits if observed.limits.given() else record.limits or observed.limits).shown(),
+            limits=_limits(record).shown(),
             health=HealthVerdict.of(record.health),
             frozen=observed.frozen,
             drop_ins=list(observed.drop_ins),
         )
+
+
+def _limits(record: ServiceRecord) -> Limits:
+    in_force = record.observed.limits
+    return in_force if record.state is not State.STOPPED and in_force.given() else record.limits or NO_LIMITS
 
 
 class AgentAnswer(BaseModel):

@@ -1,5 +1,6 @@
 """Limits and accounting. Here systemd takes limits as properties; that they are enforced is tested on a real kernel."""
 
+import shutil
 from typing import Any
 
 import pytest
@@ -75,6 +76,17 @@ def test_changed_limits_survive_crashes_restarts_stops_and_managers(host: Host) 
     host.stop("backwash")
     host.start(config)
     assert show(AGENT, "MemoryMax") == str(300 * MIB)
+
+
+def test_limits_are_found_again_when_the_database_is_lost(host: Host) -> None:
+    host.start(host.config("backwash"), limits={"cpu_quota": "50%"})
+    patch(host, "/api/agents/backwash/limits", {"memory_max": "300M"})
+    host.kill()
+    shutil.rmtree(host.state_dir)
+    host.launch()
+    host.wait_state("backwash", "running")
+    host.post("/api/agents/backwash/restart")
+    assert (show(AGENT, "MemoryMax"), show(AGENT, "CPUQuotaPerSecUSec")) == (str(300 * MIB), "500ms")
 
 
 def test_limits_of_a_stopped_agent_hold_from_its_next_start(host: Host) -> None:

@@ -13,7 +13,7 @@ from coredinator.services.limits import (
     INFINITY,
     Limits,
     LimitsModel,
-    change_properties,
+    changes,
     contradiction,
     limit_properties,
     read_count,
@@ -100,8 +100,8 @@ def test_a_limit_of_its_own_wins(own: Limits, general: Limits) -> None:
 
 @given(LIMITS, LIMITS)
 def test_a_change_sets_what_differs_and_lifts_what_is_gone(before: Limits, after: Limits) -> None:
-    state = limit_properties(before) | change_properties(before, after)
-    wanted = limit_properties(after)
+    state = limit_properties(before.given()) | limit_properties(changes(before, after))
+    wanted = limit_properties(after.given())
     assert {name: value for name, value in state.items() if name != "Nice" and value != INFINITY} == {
         name: value for name, value in wanted.items() if name != "Nice" and value != INFINITY
     }
@@ -109,7 +109,7 @@ def test_a_change_sets_what_differs_and_lifts_what_is_gone(before: Limits, after
 
 @given(LIMITS)
 def test_every_limit_has_a_signature(limits: Limits) -> None:
-    assert len(to_variants(limit_properties(limits))) == len(limits.given())
+    assert len(to_variants(limit_properties(limits.given()))) == len(limits.given())
 
 
 @given(
@@ -134,4 +134,4 @@ def test_contradictions_need_both_sides() -> None:
 
 
 def test_a_fork_bomb_ends_somewhere() -> None:
-    assert limit_properties(DEFAULTS) == {"TasksMax": 4096}
+    assert limit_properties(DEFAULTS.given()) == {"TasksMax": 4096}

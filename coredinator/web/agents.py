@@ -9,13 +9,9 @@ from coredinator.agent.validation import validate_agent
 from coredinator.services.limits import LimitsModel
 from coredinator.web.dependencies import AgentsOf, RuntimeOf
 from coredinator.web.errors import problems
-from coredinator.web.models import (
-    AgentAnswer,
+from coredinator.web.models import AgentAnswer, Message, StartAgent, TransitionAnswer, UnknownAgent
+from coredinator.web.operation_models import (
     LimitsAnswer,
-    Message,
-    StartAgent,
-    TransitionAnswer,
-    UnknownAgent,
     UpgradeAgent,
     UpgradeAnswer,
     ValidateAgent,

@@ -9,11 +9,11 @@ from coredinator.web.models import (
     CoreioAnswer,
     CoreioList,
     CoreioStarted,
-    LimitsAnswer,
     Message,
     ServiceStatus,
     StartLimitedCoreio,
 )
+from coredinator.web.operation_models import LimitsAnswer
 
 router = APIRouter(tags=["coreio"])
 

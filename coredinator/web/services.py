@@ -7,7 +7,8 @@ from fastapi import APIRouter, Query
 from coredinator.services.limits import LimitsModel
 from coredinator.web.dependencies import OneOffsOf
 from coredinator.web.errors import problems
-from coredinator.web.models import LimitsAnswer, Message, OneOffAnswer, OneOffList, TransitionAnswer
+from coredinator.web.models import Message, TransitionAnswer
+from coredinator.web.operation_models import LimitsAnswer, OneOffAnswer, OneOffList
 
 router = APIRouter(prefix="/api/services", tags=["services"])
 

@@ -83,11 +83,12 @@ class Maintenance:
         """Forget a service that is at rest. Raises UnknownService, UnitConflict, SystemdUnavailable."""
         async with self._locks.hold(identity.unit):
             self._known(identity)
-            unit = self._units.get(identity.unit)
-            if unit is not None:
-                if not unit.at_rest:
-                    raise UnitConflict(f"{identity.unit} is {unit.active_state}; stop it before it is deleted")
+            if self._units.get(identity.unit) is not None:
                 await self._systemd.wait_available()
+                # Asked anew: of a stop that has just ended a job can be left in what the signals told.
+                unit = await self._units.verify(identity.unit)
+                if unit is not None and not unit.at_rest:
+                    raise UnitConflict(f"{identity.unit} is {unit.active_state}; stop it before it is deleted")
                 await self._launcher.discard(identity.unit)
             self._registry.forget(identity)
 

@@ -32,7 +32,8 @@ async def probe(check: HealthCheck, port: int) -> str | None:
 async def _get(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, check: HealthCheck, port: int) -> str | None:
     """Ask for the path, and judge by the status line: the body is not waited for."""
     connection = h11.Connection(h11.CLIENT)
-    headers = [("Host", f"{check.host}:{port}"), ("User-Agent", f"coredinator/{__version__}"), ("Connection", "close")]
+    place = f"[{check.host}]:{port}" if ":" in check.host else f"{check.host}:{port}"
+    headers = [("Host", place), ("User-Agent", f"coredinator/{__version__}"), ("Connection", "close")]
     writer.write(connection.send(h11.Request(method="GET", target=check.path, headers=headers)) or b"")
     writer.write(connection.send(h11.EndOfMessage()) or b"")
     while True:
@@ -42,4 +43,4 @@ async def _get(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, check
         elif isinstance(event, h11.Response):
             if event.status_code in _GOOD:
                 return None
-            return f"http://{check.host}:{port}{check.path} answered {event.status_code}"
+            return f"http://{place}{check.path} answered {event.status_code}"

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
 from coredinator.agent.agents import AgentStatus
 from coredinator.agent.demo import DemoStatus
@@ -28,6 +29,10 @@ class StartCoreio(BaseModel):
 class StartLimitedCoreio(StartCoreio):
     """Which config to start a CoreIO with, and within which limits."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"config_path": "/etc/plant/backwash.yaml", "limits": {"memory_max": "512M"}}]}
+    )
+
     limits: LimitsModel | None = Field(
         default=None, description="What it may use; without this it keeps the limits that it had"
     )
@@ -35,6 +40,19 @@ class StartLimitedCoreio(StartCoreio):
 
 class StartAgent(StartCoreio):
     """Which config to start an agent with, and with which CoreRL."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"config_path": "/etc/plant/backwash.yaml"},
+                {
+                    "config_path": "/etc/plant/backwash.yaml",
+                    "version": "1.4.2",
+                    "limits": {"memory_max": "2G", "cpu_quota": "150%"},
+                },
+            ]
+        }
+    )
 
     version: str | None = Field(
         default=None, description="Version of CoreRL to run instead of the newest", examples=["1.4.2"]
@@ -56,8 +74,38 @@ class HealthVerdict(BaseModel):
         return None if health is None else cls(healthy=health.ok, detail=health.detail)
 
 
+SERVICE_EXAMPLE: JsonDict = {
+    "id": "coretelemetry",
+    "state": "running",
+    "intended_state": "running",
+    "config_path": "/etc/plant/telemetry.yaml",
+    "unit": "coredinator-service@coretelemetry.service",
+    "main_pid": 4711,
+    "executable": "/opt/coredinator/1.4.2/linux-coretelemetry-v1.4.2",
+    "version": "1.4.2",
+    "since": "2026-11-24T09:00:00Z",
+    "restarts": 0,
+    "result": "success",
+    "exit_status": None,
+    "error": None,
+    "memory_bytes": 73400320,
+    "memory_peak_bytes": 81788928,
+    "cpu_seconds": 12.5,
+    "tasks": 4,
+    "io_read_bytes": 1048576,
+    "io_write_bytes": 4096,
+    "unavailable": [],
+    "limits": {"memory_max": 268435456, "tasks_max": 4096},
+    "health": {"healthy": True, "detail": "answers on port 8001"},
+    "frozen": False,
+    "drop_ins": ["/usr/lib/systemd/system/coredinator-service@.service.d/10-ceiling.conf"],
+}
+
+
 class ServiceStatus(BaseModel):
     """A service, as last seen by systemd. Times are UTC; what is not known is null."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [SERVICE_EXAMPLE]})
 
     id: str
     state: State

@@ -8,7 +8,7 @@ from coredinator.agent.one_offs import OneOff
 from coredinator.agent.upgrade import NEWEST, Outcome, Versions
 from coredinator.agent.validation import Finding, Order
 from coredinator.service.record import ServiceRecord
-from coredinator.web.models import ServiceStatus
+from coredinator.web.models import SERVICE_EXAMPLE, ServiceStatus
 
 
 class ValidateAgent(BaseModel):
@@ -167,7 +167,20 @@ class LimitsAnswer(BaseModel):
 
 
 class OneOffAnswer(BaseModel):
-    """A one-off service."""
+    """A one-off service; `autostart` starts it by itself as long as nobody stops it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "coretelemetry",
+                    "declared": True,
+                    "autostart": True,
+                    "status": SERVICE_EXAMPLE,
+                }
+            ]
+        }
+    )
 
     name: str
     declared: bool = Field(description="Whether the settings file still has it")

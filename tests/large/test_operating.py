@@ -1,4 +1,4 @@
-"""One-off services, limits, accounting, the watchdog and upgrades on the installed package, where polkit has its say."""
+"""One-off services, limits, the watchdog and upgrades on the installed package, where polkit has its say."""
 
 from typing import Any
 
@@ -81,7 +81,8 @@ def test_limits_are_set_and_changed_without_privileges_and_survive_a_reboot(host
     change = {"memory_max": "256M", "cpu_quota": "50%", "tasks_max": 64, "cpu_weight": 50, "io_weight": 60}
     host.api("PATCH", "/api/agents/backwash/limits", change)
     expected = {
-        "MemoryMax": str(256 * MIB), "CPUQuotaPerSecUSec": "500ms", "TasksMax": "64", "CPUWeight": "50", "IOWeight": "60",
+        "MemoryMax": str(256 * MIB), "CPUQuotaPerSecUSec": "500ms", "TasksMax": "64",
+        "CPUWeight": "50", "IOWeight": "60",
     }  # fmt: skip
     assert {name: host.show(unit, name) for name in expected} == expected
     assert host.corerl("backwash")["main_pid"] == pid

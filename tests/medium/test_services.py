@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.host import Host, Subscriber, kill, service_unit, show, systemctl, wait_for, workload_units
+from tests.support.host import CRASHER, Host, Subscriber, kill, service_unit, show, systemctl, wait_for, workload_units
 
 TELEMETRY = service_unit("coretelemetry")
 SAYS = '#!/bin/sh\necho "level $LEVEL, arguments $*"\nexec sleep infinity\n'
@@ -154,6 +154,22 @@ def test_a_service_that_ends_by_itself_is_treated_as_its_policy_says(idle_host: 
     status = idle_host.service("once")
     assert (status["result"], status["intended_state"]) == ("success", "running")
     assert show(service_unit("once"), "Restart") == policy
+
+
+@pytest.mark.parametrize("script", [FINISHES, CRASHER], ids=["done", "failed"])
+def test_a_service_that_has_ended_for_good_is_neither_stopped_nor_started_by_a_new_manager(
+    idle_host: Host, script: str
+) -> None:
+    idle_host.install("once", script=script)
+    idle_host.settings(services={"once": {"restart": "no"}})
+    idle_host.launch()
+    wait_for(lambda: idle_host.service("once")["exit_status"] is not None, what="its end")
+    before = idle_host.service("once")
+    idle_host.kill()
+    idle_host.launch()
+    after = idle_host.service("once")
+    assert (after["state"], after["intended_state"], after["main_pid"]) == (before["state"], "running", None)
+    assert len(idle_host.api.get("/api/services/once/history?limit=1000").json()) <= 4
 
 
 def test_a_stop_of_a_service_that_may_end_is_still_a_stop(idle_host: Host) -> None:

@@ -31,20 +31,32 @@ from coredinator.utils.command_line import die
 from coredinator.web import agents, coreio, demo, health, services
 from coredinator.web.errors import install_error_handlers
 from coredinator.web.middleware import BodyLimit, OriginGuard, VersionHeader
+from coredinator.web.openapi import Api
+from coredinator.web.protocol import HEADER_LIMIT, BoundedProtocol, BoundedState, raise_descriptor_limit
 
 _log = logging.getLogger("coredinator")
 
 _GRACE = 3
 """Seconds that open requests get at shutdown."""
+_QUEUE = 2048
+"""Connections that the kernel keeps until they are accepted."""
+_BATCH = 64
+"""Connections accepted in one turn of the loop: a flood of them neither delays requests nor uses up descriptors."""
 _ARGUMENTS = "COREDINATOR_ARGUMENTS"
 
 
 class Server(uvicorn.Server):
     """uvicorn that tells systemd when it serves, and that it is alive."""
 
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.server_state = BoundedState()
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to serve, then say so."""
         await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(_QUEUE)  # asyncio has made the queue as short as its batches
         if self.started:
             _log.info("coredinator %s serves its API", __version__, extra={"message_id": MessageId.MANAGER_READY})
             daemon.notify("READY=1")
@@ -70,7 +82,7 @@ def create_app(settings: Settings, mirror: Mirror) -> FastAPI:
             watchdog.cancel()
             await runtime.stop()
 
-    app = FastAPI(
+    app = Api(
         title="Coredinator",
         version=__version__,
         description="Supervises reinforcement-learning agents as systemd units.",
@@ -104,12 +116,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _serve_reloading(settings, sys.argv[1:] if arguments is None else arguments)
             return
         set_up_logging(settings.logging)
+        raise_descriptor_limit()
         with lock_state_dir(settings.state_dir), _listen(settings.host, settings.port) as listener:
             mirror = Mirror.open(settings.state_dir / "coredinator.db")
             config = uvicorn.Config(
                 create_app(settings, mirror),
+                http=BoundedProtocol, h11_max_incomplete_event_size=HEADER_LIMIT, ws="none",
+                backlog=_BATCH, timeout_graceful_shutdown=_GRACE,
                 log_config=None, access_log=False, server_header=False, lifespan="on",
-                timeout_graceful_shutdown=_GRACE,
             )  # fmt: skip
             Server(config).run(sockets=[listener])
     except SettingsError as error:
@@ -155,11 +169,15 @@ def _listen(host: str, port: int) -> socket.socket:
     """Bind and listen at once, so that of two managers the second fails here."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address[:2], family=family, backlog=2048)
+        listener = socket.create_server(address[:2], family=family, backlog=_QUEUE)
     except OSError as error:
         raise CoredinatorError(
             f"cannot serve on {host} port {port}: {error.strerror}; end what uses it, or give another --host or --port"
         ) from error
+    # asyncio sets it only on sockets made for TCP by number; without it an answer waits 40 ms for the
+    # client to acknowledge its headers.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 async def _feed_watchdog() -> None:

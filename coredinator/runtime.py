@@ -6,6 +6,7 @@ import fcntl
 import logging
 import os
 from collections.abc import Awaitable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO
@@ -47,6 +48,8 @@ _log = logging.getLogger(__name__)
 _TICK = 10.0
 _RETRY = 1.0
 _READY_WITHIN = 10.0
+_FILE_THREADS = 2
+"""Threads that read configs and look for executables; a slow disk holds up these only."""
 _RESUME = "resume"
 """A file of this name in the state folder makes the next start behave like one after a reboot."""
 
@@ -56,10 +59,9 @@ def lock_state_dir(state_dir: Path) -> IO[str]:
 
     Raises StoreError if another manager holds it or the folder cannot be used.
     """
-    path = state_dir / "lock"
     try:
         state_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
-        file = path.open("a+")
+        file = (state_dir / "lock").open("a+")
     except OSError as error:
         raise StoreError(
             f"state folder {state_dir} cannot be used: {error.strerror}; check its path and owner"
@@ -76,7 +78,11 @@ def lock_state_dir(state_dir: Path) -> IO[str]:
         ) from None
     file.truncate(0)
     file.write(str(os.getpid()))
-    file.flush()
+    try:
+        file.flush()
+    except OSError as error:
+        # The lock holds all the same; the PID is for whoever meets it.
+        _log.warning("state folder %s cannot be written: %s", state_dir, error.strerror)
     return file
 
 
@@ -117,6 +123,7 @@ class Runtime:
 
         A systemd out of reach does not keep the API from being served.
         """
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_FILE_THREADS, "files"))
         self.registry.load()
         self.systemd.open()
         self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._health.run())]
@@ -135,8 +142,8 @@ class Runtime:
         self._publisher.close()
         await self.mirror.close()
 
-    async def surroundings(self, agent_id: str) -> Surroundings:
-        """What a start of an agent would meet."""
+    async def surroundings(self, config_path: str) -> Surroundings:
+        """What a start of the agent with this config would meet."""
         settings = self.settings
         running = (record.unit for record in self.registry.all() if record.state is not State.STOPPED)
         return Surroundings(
@@ -144,7 +151,7 @@ class Runtime:
             settings.catalogue,
             reserved_ports(settings.port, settings.event_bus_pub_port, settings.event_bus_sub_port),
             await asyncio.to_thread(tcp_listeners),
-            await asyncio.to_thread(neighbours, self.registry.of_kind(KindName.CORERL), agent_id),
+            await asyncio.to_thread(neighbours, self.registry.of_kind(KindName.CORERL), Path(config_path).stem),
             frozenset(running),
         )
 
@@ -176,6 +183,7 @@ class Runtime:
                 continue
             self._stale.clear()
             if not await self._quietly(self._synchronise()) and self.systemd.down_reason is None:
+                self._oriented.set()
                 await asyncio.sleep(_RETRY)
                 self._stale.set()
 
@@ -204,6 +212,7 @@ class Runtime:
         self.upgrades.resume()
 
     async def _look_after(self) -> None:
+        self.mirror.check()
         await self.systemd.wait_available()
         await self._supervisor.resynchronise()
         await self.event_bus.refresh()

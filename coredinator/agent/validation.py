@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from coredinator.agent.agents import load_config
 from coredinator.agent.ports import Ports, ports_of
@@ -119,13 +120,7 @@ def check_limits(limits: Mapping[str, Any] | None) -> list[Finding]:
     try:
         LimitsModel.model_validate(limits or {})
     except ValidationError as error:
-        return [
-            Finding(
-                "limits",
-                ": ".join([*(str(part) for part in problem["loc"]), problem["msg"].removeprefix("Value error, ")]),
-            )
-            for problem in error.errors()
-        ]
+        return [Finding("limits", _describe(problem)) for problem in error.errors()]
     return []
 
 
@@ -166,6 +161,13 @@ def _holder(port: int, identity: Identity, around: Surroundings) -> str | None:
     if listener.pid is None and identity.unit in around.running:
         return None
     return f"is in use by {listener.name}"
+
+
+def _describe(problem: ErrorDetails) -> str:
+    message = problem["msg"].removeprefix("Value error, ")
+    # A key that somebody else thought up may hold anything, even what an answer cannot.
+    where = [str(part) if str(part).isprintable() else repr(part) for part in problem["loc"]]
+    return ": ".join([*where, message])
 
 
 def _ports_in(config_path: str | None) -> Ports:

@@ -23,6 +23,7 @@ _log = logging.getLogger(__name__)
 UNIT = "coredinator-eventbus.service"
 
 _S = 1_000_000
+_MIB = 1024 * 1024
 _JOB_TIMEOUT = 15.0
 
 
@@ -119,6 +120,10 @@ class EventBusUnit:
             "StartLimitIntervalUSec": 0,
             "WatchdogUSec": 20 * _S,
             "TimeoutStopUSec": 5 * _S,
+            # As in units/coredinator-eventbus.service, which says why.
+            "MemoryMax": 512 * _MIB,
+            "LimitDATA": 512 * _MIB,
+            "LimitNOFILE": 65536,
             "SyslogIdentifier": "coredinator-eventbus",
             "LogExtraFields": [b"COREDINATOR_SERVICE=event-bus"],
         }

@@ -27,6 +27,15 @@ from coredinator.utils.command_line import die
 REASONED_EXITS = {os.EX_CONFIG, os.EX_UNAVAILABLE}
 """Exit codes of a proxy whose status text says why it cannot run."""
 
+MESSAGE_LIMIT = 256 * 1024
+"""Bytes of a frame that a publisher may send; up to a thousand messages wait for each slow subscriber."""
+TOPIC_LIMIT = 1024
+"""Bytes of a topic that can be subscribed to. libzmq makes a tree of topics, a level a byte, and recurses in it:
+one topic of 200 kB overruns its stack."""
+_SUBSCRIBE = 10
+"""Bytes before the topic in the frame that subscribes to it (SUBSCRIBE in rfc.zeromq.org/spec/37)."""
+_HANDSHAKE_TIMEOUT_MS = 5000
+_QUEUE = 1024
 _LAST_PORT = 65535
 _ENDING = {signal.SIGTERM, signal.SIGINT}
 _PROBE_PUBLISHERS = "inproc://probe-publishers"
@@ -61,6 +70,10 @@ class Proxy:
     def _bind(self, kind: int, address: str, port: int, probe: str) -> zmq.Socket[bytes]:
         bound = self._context.socket(kind)
         bound.setsockopt(zmq.LINGER, 0)
+        # A peer that sends a longer frame, or greets too slowly, is disconnected.
+        bound.setsockopt(zmq.MAXMSGSIZE, MESSAGE_LIMIT if kind == zmq.XSUB else TOPIC_LIMIT + _SUBSCRIBE)
+        bound.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_TIMEOUT_MS)
+        bound.setsockopt(zmq.BACKLOG, _QUEUE)
         if kind == zmq.XSUB:
             # All that it sends is subscriptions. A publisher that misses one never sends what it is for,
             # and the probe would miss its own among many of others.

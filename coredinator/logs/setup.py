@@ -1,5 +1,6 @@
 """Where log lines go and how they look."""
 
+import copy
 import logging
 import logging.handlers
 import sys
@@ -56,12 +57,26 @@ def set_up_logging(settings: LogSettings) -> None:
             raise SettingsError(f"log file {settings.file} cannot be opened: {error.strerror}") from error
         file.setFormatter(_formatter(structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()))
         handlers.append(file)
+    for handler in handlers:
+        handler.addFilter(on_one_line)
     logging.basicConfig(level=settings.level.upper(), handlers=handlers or [logging.NullHandler()], force=True)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
     logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
+
+
+def on_one_line(record: logging.LogRecord) -> logging.LogRecord:
+    """The record with every control character and lone surrogate of its message escaped.
+
+    Ids and paths come from anywhere: none may begin a line of its own or steer a terminal.
+    """
+    message = record.getMessage().rstrip()
+    escaped = copy.copy(record)
+    escaped.msg = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in message)
+    escaped.args = None
+    return escaped
 
 
 def _formatter(*renderers: structlog.typing.Processor) -> logging.Formatter:

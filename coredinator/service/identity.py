@@ -42,6 +42,8 @@ def identify(kind: KindName, instance: str) -> Identity:
         raise InvalidId("the id is empty; give it at least one character")
     if "/" in instance or not instance.isprintable():
         raise InvalidId(f"id {instance!r} has a slash or a control character; use letters, digits, '-' and '_'")
+    if instance in {".", ".."}:
+        raise InvalidId(f"id {instance!r} names a folder in paths and URLs; use letters, digits, '-' and '_'")
     identity = Identity(kind, instance)
     if (length := len(identity.unit)) > UNIT_NAME_MAX:
         raise InvalidId(

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from coredinator.errors import ConfigError, ExecutableNotFound, UnitConflict
+from coredinator.errors import ConfigError, ExecutableNotFound, StoreError, UnitConflict
 from coredinator.logs import MessageId
 from coredinator.service.config_file import read_config
 from coredinator.service.executable import Executable, find_executable
@@ -102,10 +102,18 @@ class Launcher:
             )
 
     async def stop(self, record: ServiceRecord) -> None:
-        """Write down the intent, stop the unit, and return when its processes are gone."""
-        await self._registry.commit(
-            [replace(record, intent=Intent.STOPPED, pending=Pending.STOP, error=None)], "request"
-        )
+        """Write down the intent, stop the unit, and return when its processes are gone.
+
+        A disk that refuses keeps no controller running: the unit is stopped all the same, and then
+        StoreError raised.
+        """
+        unwritten: StoreError | None = None
+        try:
+            await self._registry.commit(
+                [replace(record, intent=Intent.STOPPED, pending=Pending.STOP, error=None)], "request"
+            )
+        except StoreError as error:
+            unwritten = error
         unit = self._units.get(record.unit)
         if unit is not None and not unit.at_rest:
             with suppress(NoSuchUnit):  # it ended in this moment
@@ -114,6 +122,8 @@ class Launcher:
         if unit is not None and unit.active_state == "failed":
             # A process that ends with an error when it is told to stop has been stopped all the same.
             await self._systemd.reset_failed(record.unit)
+        if unwritten is not None:
+            raise StoreError(f"{record.unit} was stopped, but that is not written down yet: {unwritten}")
         self._registry.clear_pending(record.unit, "request")
 
     async def restart_in_place(self, record: ServiceRecord, cause: str) -> None:

@@ -145,7 +145,7 @@ class Supervisor:
             await asyncio.gather(*(self._settle_safely(name) for name in ranked))
 
     async def resynchronise(self) -> None:
-        """Catch up with what no signal told: compare states, and retry starts that failed."""
+        """Catch up with what no signal told, and retry what failed: a start, or to write an intent down."""
         listed = await self._units.list()
         for name, row in listed.items():
             unit = self._units.get(name)
@@ -155,7 +155,8 @@ class Supervisor:
         for name in sorted(self._units.names() - listed.keys()):
             self._settle_soon(name, verify=True)
         for record in self._registry.all():
-            if record.pending is not None or (record.error is not None and record.intent is Intent.RUNNING):
+            decision = decide(record, self._units.get(record.unit), fresh_systemd=False)
+            if record.pending is not None or decision is not Decision.KEEP:
                 self._settle_soon(record.unit)
 
     async def reset_backoff(self, record: ServiceRecord) -> None:

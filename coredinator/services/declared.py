@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StringConstraints
 
 from coredinator.services.definition import Catalogue, Definition, Restart
 from coredinator.services.health import HealthSection
@@ -43,7 +43,10 @@ def _absolute(text: str) -> str:
 
 
 def _text(value: object) -> str:
-    text = str(value)
+    """What a variable is set to; YAML has made numbers and booleans out of some of them."""
+    if not isinstance(value, str | int | float):
+        raise ValueError(f"{value!r} is no text; write it in quotes")  # noqa: TRY004  # pydantic wants ValueError
+    text = str(value).lower() if isinstance(value, bool) else str(value)
     if not text.isprintable():
         raise ValueError(f"{text!r} has a control character; leave it out")
     return text
@@ -52,7 +55,7 @@ def _text(value: object) -> str:
 type Argument = Annotated[str, StringConstraints(min_length=1), AfterValidator(_argument)]
 type AbsolutePath = Annotated[str, AfterValidator(_absolute)]
 type Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-type Text = Annotated[str | int | float, AfterValidator(_text)]
+type Text = Annotated[str, BeforeValidator(_text)]
 
 
 class ServiceSection(KindSection):
@@ -65,7 +68,7 @@ class ServiceSection(KindSection):
     executable: Annotated[str, StringConstraints(pattern=r"^[^/$\s]+$")] | None = None
     config: AbsolutePath | None = None
     arguments: tuple[Argument, ...] = ()
-    environment: Mapping[Variable, Text] = Field(default_factory=dict[str, str | int | float])
+    environment: Mapping[Variable, Text] = Field(default_factory=dict[str, str])
     autostart: bool = True
     restart: Restart = Restart.ALWAYS
 
@@ -95,6 +98,6 @@ def _declare(name: str, section: ServiceSection, general: Definition) -> Definit
         section.restart,
         section.config,
         section.arguments,
-        tuple((key, str(value)) for key, value in section.environment.items()),
+        tuple(section.environment.items()),
         section.autostart,
     )

@@ -87,8 +87,8 @@ def read_size(value: object) -> int:
     """Bytes of `512M`, `2G`, `1073741824` or `infinity`; K, M, G and T are powers of 1024."""
     if value == "infinity":
         return INFINITY
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", str(value).strip(), re.IGNORECASE)
-    if match is None or isinstance(value, bool):
+    match = re.fullmatch(r"(\d{1,20}(?:\.\d{1,9})?)\s*([KMGT]?)B?", _written(value), re.IGNORECASE | re.ASCII)
+    if match is None:
         raise ValueError("is no size; write bytes, or 512M, 2G, infinity")
     size = int(Decimal(match[1]) * _UNITS[match[2].upper()])
     if not _SMALLEST_MEMORY <= size < INFINITY:
@@ -100,7 +100,7 @@ def read_quota(value: object) -> int:
     """µs of CPU time per second out of `150%` or `infinity`; 100% is one whole CPU."""
     if value == "infinity":
         return INFINITY
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", value.strip()) if isinstance(value, str) else None
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)\s*%", _written(value), re.ASCII)
     if match is None:
         raise ValueError("is no share of CPU time; write 50%, 150% (one and a half CPUs) or infinity")
     quota = int(Decimal(match[1]) * _USEC_PER_PERCENT)
@@ -113,9 +113,10 @@ def read_count(value: object) -> int:
     """A number of tasks (processes and threads), or `infinity`."""
     if value == "infinity":
         return INFINITY
-    if isinstance(value, bool) or not re.fullmatch(r"\d{1,9}", str(value)) or int(str(value)) < 1:
+    text = _written(value)
+    if not re.fullmatch(r"\d{1,9}", text, re.ASCII) or int(text) < 1:
         raise ValueError("is no number of tasks; give 1 or more, or infinity")
-    return int(str(value))
+    return int(text)
 
 
 type Size = Annotated[int, BeforeValidator(read_size, json_schema_input_type=int | str)]
@@ -175,3 +176,8 @@ def _show(name: str, value: int) -> int | str:
     if value == INFINITY:
         return "infinity"
     return f"{value / _USEC_PER_PERCENT:g}%" if name == "cpu_quota" else value
+
+
+def _written(value: object) -> str:
+    """A number or a text as it was written; nothing for all that is neither."""
+    return str(value).strip() if isinstance(value, int | str) and not isinstance(value, bool) else ""

@@ -41,9 +41,14 @@ def is_damage(error: sqlite3.Error) -> bool:
     return _code(error) in _DAMAGED
 
 
+def is_locked(error: sqlite3.Error) -> bool:
+    """Whether another process holds the file."""
+    return _code(error) in _LOCKED
+
+
 def explain(path: Path, error: sqlite3.Error | OSError) -> StoreError:
     """The error as one that names the file and the cure."""
-    if isinstance(error, sqlite3.Error) and _code(error) in _LOCKED:
+    if isinstance(error, sqlite3.Error) and is_locked(error):
         return StoreError(f"the state database {path} is locked by another process; end that process and try again")
     return StoreError(f"the state database {path} cannot be used: {error}; check the disk and the file's owner")
 

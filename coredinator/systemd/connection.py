@@ -20,6 +20,7 @@ _log = logging.getLogger(__name__)
 
 _RECONNECT_FIRST = 0.1
 _RECONNECT_MAX = 2.0
+_END_TIMEOUT = 2.0
 _CALL_MARGIN = 1.0
 """Seconds after which a call is given up even if GLib's own time limit does not fire."""
 
@@ -67,9 +68,12 @@ class BusConnection:
         self._thread.start()
 
     async def close(self) -> None:
-        """End the thread and close the connection."""
+        """End the thread and close the connection.
+
+        A thread that is held by a bus which accepts it and says nothing ends with the process.
+        """
         self._in_thread(self._main.quit)
-        await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._thread.join, _END_TIMEOUT)
 
     async def call(
         self,

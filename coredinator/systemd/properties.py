@@ -19,6 +19,8 @@ SIGNATURES: Mapping[str, str] = {
     "ExecStart": "a(sasb)",
     "IOAccounting": "b",
     "IOWeight": "t",
+    "LimitDATA": "t",
+    "LimitNOFILE": "t",
     "LogExtraFields": "aay",
     "MemoryAccounting": "b",
     "MemoryHigh": "t",

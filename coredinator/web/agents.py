@@ -1,9 +1,8 @@
 """Routes of agents."""
 
-from pathlib import Path
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 
 from coredinator.agent.validation import validate_agent
 from coredinator.services.limits import LimitsModel
@@ -21,34 +20,36 @@ from coredinator.web.operation_models import (
 
 router = APIRouter(prefix="/api/agents", tags=["agents"])
 
+AgentId = Annotated[str, Path(examples=["backwash"])]
 
-@router.post("/start", responses=problems(400, 409, 413, 502, 503))
+
+@router.post("/start", responses=problems(400, 409, 422, 502, 503))
 async def start_agent(order: StartAgent, agents: AgentsOf) -> str:
     """Start CoreIO unless it runs, then CoreRL; the answer is the agent's id."""
     limits = order.limits.limits() if order.limits else None
     return await agents.start(order.config_path, order.coreio_id, order.version, limits)
 
 
-@router.post("/validate", responses=problems(413))
+@router.post("/validate", responses=problems(422))
 async def validate(order: ValidateAgent, runtime: RuntimeOf) -> ValidationAnswer:
     """Say all that stands against a start, and create nothing.
 
     Checked are the config, the ids, the executables, the ports that the config names (against those
     of Coredinator, of other agents, and of whoever listens), the limits, and the health check's port.
     """
-    around = await runtime.surroundings(Path(order.config_path).stem)
+    around = await runtime.surroundings(order.config_path)
     return ValidationAnswer.of(*await validate_agent(order.order(), around))
 
 
 @router.post("/{agent_id}/stop", responses=problems(502, 503))
-async def stop_agent(agent_id: str, agents: AgentsOf) -> Message:
+async def stop_agent(agent_id: AgentId, agents: AgentsOf) -> Message:
     """Stop CoreRL of an agent. CoreIO goes on."""
     await agents.stop(agent_id)
     return Message(message=f"agent {agent_id} is stopped")
 
 
 @router.post("/{agent_id}/restart", responses=problems(400, 404, 409, 502, 503))
-async def restart_agent(agent_id: str, agents: AgentsOf) -> Message:
+async def restart_agent(agent_id: AgentId, agents: AgentsOf) -> Message:
     """Restart CoreRL with the newest fitting executable, and start CoreIO unless it runs.
 
     What runs is stopped only once its config can be read and an executable is there.
@@ -58,13 +59,13 @@ async def restart_agent(agent_id: str, agents: AgentsOf) -> Message:
 
 
 @router.get("/{agent_id}/versions", responses=problems(404))
-async def agent_versions(agent_id: str, runtime: RuntimeOf) -> VersionsAnswer:
+async def agent_versions(agent_id: AgentId, runtime: RuntimeOf) -> VersionsAnswer:
     """Which version of CoreRL runs, and which are there."""
     return VersionsAnswer.of(await runtime.upgrades.versions(agent_id))
 
 
-@router.post("/{agent_id}/upgrade", responses=problems(400, 404, 409, 413, 502, 503))
-async def upgrade_agent(agent_id: str, runtime: RuntimeOf, order: UpgradeAgent = UpgradeAgent()) -> UpgradeAnswer:  # noqa: B008  # immutable
+@router.post("/{agent_id}/upgrade", responses=problems(400, 404, 409, 422, 502, 503))
+async def upgrade_agent(agent_id: AgentId, runtime: RuntimeOf, order: UpgradeAgent = UpgradeAgent()) -> UpgradeAnswer:  # noqa: B008  # immutable
     """Run another version of CoreRL; the answer comes when it has proved itself, or has been rolled back.
 
     The old version runs on until the new executable and the config have been checked, and comes back
@@ -75,14 +76,14 @@ async def upgrade_agent(agent_id: str, runtime: RuntimeOf, order: UpgradeAgent =
 
 
 @router.delete("/{agent_id}", responses=problems(404, 409, 502, 503))
-async def delete_agent(agent_id: str, agents: AgentsOf) -> Message:
+async def delete_agent(agent_id: AgentId, agents: AgentsOf) -> Message:
     """Forget an agent that is stopped. Its CoreIO stays, and its config file anyway."""
     await agents.delete(agent_id)
     return Message(message=f"agent {agent_id} is forgotten")
 
 
-@router.patch("/{agent_id}/limits", responses=problems(404, 409, 413, 502, 503))
-async def limit_agent(agent_id: str, change: LimitsModel, agents: AgentsOf) -> LimitsAnswer:
+@router.patch("/{agent_id}/limits", responses=problems(404, 409, 422, 502, 503))
+async def limit_agent(agent_id: AgentId, change: LimitsModel, agents: AgentsOf) -> LimitsAnswer:
     """Change limits of CoreRL, at once and for all later starts.
 
     Limits that are not named stay; null goes back to what the settings file says. `nice` of a
@@ -93,7 +94,7 @@ async def limit_agent(agent_id: str, change: LimitsModel, agents: AgentsOf) -> L
 
 
 @router.get("/{agent_id}/status")
-async def agent_status(agent_id: str, agents: AgentsOf) -> AgentAnswer | UnknownAgent:
+async def agent_status(agent_id: AgentId, agents: AgentsOf) -> AgentAnswer | UnknownAgent:
     """The state of an agent and its services, from the mirror."""
     status = agents.status(agent_id)
     return AgentAnswer.of(status) if status.services else UnknownAgent(id=agent_id)
@@ -101,7 +102,7 @@ async def agent_status(agent_id: str, agents: AgentsOf) -> AgentAnswer | Unknown
 
 @router.get("/{agent_id}/history", responses=problems(503))
 async def agent_history(
-    agent_id: str, agents: AgentsOf, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+    agent_id: AgentId, agents: AgentsOf, limit: Annotated[int, Query(ge=1, le=1000)] = 100
 ) -> list[TransitionAnswer]:
     """The last changes of an agent's services, newest first."""
     return [TransitionAnswer.of(line) for line in await agents.history(agent_id, limit)]

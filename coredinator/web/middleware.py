@@ -1,5 +1,6 @@
 """Limits and headers for every request, as plain ASGI."""
 
+import contextlib
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
@@ -8,12 +9,21 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from coredinator import __version__
-from coredinator.web.errors import VERSION_HEADER
+from coredinator.web.errors import RETRY_AFTER, VERSION_HEADER
 
 BODY_LIMIT = 1024 * 1024
 """Bytes of a request's body."""
 _DRAIN_LIMIT = 16 * BODY_LIMIT
 """So much of a larger body is read and dropped: a client that is cut off while it sends sees no answer."""
+_SMALL_BODY = 64 * 1024
+_LARGE_BODIES = 16
+"""So many bodies beyond `_SMALL_BODY` are held in memory at a time; no sensible request is that large."""
+
+
+_too_large = JSONResponse({"detail": f"the body is larger than {BODY_LIMIT} bytes"}, 413)
+_too_many_large_bodies = JSONResponse(
+    {"detail": "too many large bodies at a time; try again"}, 503, {"Retry-After": RETRY_AFTER}
+)
 
 
 class VersionHeader:
@@ -34,35 +44,50 @@ class VersionHeader:
 
 
 class BodyLimit:
-    """Refuses bodies over `BODY_LIMIT` with 413, whether their length is declared or not."""
+    """Refuses bodies over `BODY_LIMIT` with 413, whether their length is declared or not.
+
+    Few may be large at the same time, lest they fill the memory together: further ones get 503.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._large = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Read the body first, up to the limit."""
+        """Read the body first, up to the limit; a client that goes away meanwhile gets no answer."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         messages: list[Message] = []
         received = 0
         more = True
-        while more and received <= _DRAIN_LIMIT:
-            message = await receive()
-            received += len(message.get("body", b""))
-            more = message.get("more_body", False)
-            if received <= BODY_LIMIT:
-                messages.append(message)
-        if received > BODY_LIMIT:
-            detail = f"the body is larger than {BODY_LIMIT} bytes"
-            await JSONResponse({"detail": detail}, 413)(scope, receive, send)
-            return
-        messages.reverse()
+        with contextlib.ExitStack() as held:
+            while more and received <= _DRAIN_LIMIT:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return
+                before, received = received, received + len(message.get("body", b""))
+                more = message.get("more_body", False)
+                if before <= _SMALL_BODY < received:
+                    if self._large == _LARGE_BODIES:
+                        await _too_many_large_bodies(scope, receive, send)
+                        return
+                    self._large += 1
+                    held.callback(self._release)
+                if received <= BODY_LIMIT:
+                    messages.append(message)
+            if received > BODY_LIMIT:
+                await _too_large(scope, receive, send)
+                return
+            messages.reverse()
 
-        async def replay() -> Message:
-            return messages.pop() if messages else await receive()
+            async def replay() -> Message:
+                return messages.pop() if messages else await receive()
 
-        await self._app(scope, replay, send)
+            await self._app(scope, replay, send)
+
+    def _release(self) -> None:
+        self._large -= 1
 
 
 class OriginGuard:

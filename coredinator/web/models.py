@@ -18,11 +18,15 @@ from coredinator.services.limits import NO_LIMITS, Limits, LimitsModel
 class StartCoreio(BaseModel):
     """Which config to start with."""
 
+    # Limits of length keep answers and log lines short, and make pydantic refuse lone surrogates: JSON can spell
+    # such characters, files and databases cannot hold them.
     model_config = ConfigDict(json_schema_extra={"examples": [{"config_path": "/etc/plant/backwash.yaml"}]})
 
-    config_path: str = Field(description="Absolute path of the agent's YAML config", min_length=1)
+    config_path: str = Field(description="Absolute path of the agent's YAML config", min_length=1, max_length=4096)
     coreio_id: str | None = Field(
-        default=None, description="CoreIO to use, shared with whoever names it too; `<config stem>-coreio` by default"
+        default=None,
+        description="CoreIO to use, shared with whoever names it too; `<config stem>-coreio` by default",
+        max_length=255,
     )
 
 
@@ -55,7 +59,10 @@ class StartAgent(StartCoreio):
     )
 
     version: str | None = Field(
-        default=None, description="Version of CoreRL to run instead of the newest", examples=["1.4.2"]
+        default=None,
+        description="Version of CoreRL to run instead of the newest",
+        examples=["1.4.2"],
+        max_length=100,
     )
     limits: LimitsModel | None = Field(
         default=None, description="What CoreRL may use; without this it keeps the limits that it had"
@@ -258,6 +265,20 @@ class Problem(BaseModel):
     """What went wrong, with what, and what to do about it."""
 
     detail: str
+
+
+class MalformedPart(BaseModel):
+    """A part of a request that is not what it should be."""
+
+    type: str
+    loc: list[str | int]
+    msg: str
+
+
+class InvalidRequest(BaseModel):
+    """What is wrong with a request: with its parts, or with an id that cannot become the name of a unit."""
+
+    detail: str | list[MalformedPart]
 
 
 class PortsAnswer(BaseModel):

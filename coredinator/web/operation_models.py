@@ -19,9 +19,9 @@ class ValidateAgent(BaseModel):
         json_schema_extra={"examples": [{"config_path": "/etc/plant/backwash.yaml", "limits": {"memory_max": "2G"}}]},
     )
 
-    config_path: str
-    coreio_id: str | None = None
-    version: str | None = None
+    config_path: str = Field(max_length=4096)
+    coreio_id: str | None = Field(default=None, max_length=255)
+    version: str | None = Field(default=None, max_length=100)
     limits: dict[str, Any] | None = None
 
     def order(self) -> Order:
@@ -75,7 +75,9 @@ class UpgradeAgent(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"version": "1.5.0", "grace": 20}]})
 
-    version: str = Field(default=NEWEST, min_length=1, description="A version, which is then pinned, or `newest`")
+    version: str = Field(
+        default=NEWEST, min_length=1, max_length=100, description="A version, which is then pinned, or `newest`"
+    )
     grace: float | None = Field(
         default=None, gt=0, le=3600,
         description="Seconds for the new version to become healthy, or, without a health check over the network, "

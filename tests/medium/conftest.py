@@ -3,7 +3,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import zmq
 
+from tests.support.bus import Bus, Context, running_bus
 from tests.support.host import Host, Subscriber, wait_for
 
 
@@ -51,3 +53,18 @@ def shared_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     """One manager for all tests of a module that create nothing."""
     with Host.running(tmp_path_factory.mktemp("shared")) as running:
         yield running
+
+
+@pytest.fixture
+def bus(tmp_path: Path) -> Iterator[Bus]:
+    with running_bus(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def context() -> Iterator[Context]:
+    context = zmq.Context()
+    # Also for sockets that the end of a test function closes: what they could not send is not waited for.
+    context.setsockopt(zmq.LINGER, 0)
+    yield context
+    context.destroy()

@@ -98,6 +98,30 @@ def test_a_malformed_body_is_422(shared_host: Host, body: object) -> None:
     assert shared_host.api.post("/api/agents/start", json=body).status_code == 422
 
 
+@pytest.mark.parametrize(
+    "config_path",
+    [
+        r'"\ud800"', "NaN", "1e400", "9" * 4000, "[" * 900 + "]" * 900, '"/' + "x" * 5000 + '"',
+        # Those that are no JSON at all:
+        "9" * 5000, "[" * 100_000, "", "\xff",
+    ],
+)  # fmt: skip
+def test_a_value_that_no_answer_can_repeat_is_refused(shared_host: Host, config_path: str) -> None:
+    body = b'{"config_path": ' + config_path.encode("latin-1") + b"}"
+    answer = shared_host.api.post("/api/agents/start", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code in {400, 422}
+    assert len(answer.text) < 300
+
+
+@pytest.mark.parametrize("name", ["coreio_id", "version"])
+def test_a_lone_surrogate_reaches_neither_systemd_nor_the_database(shared_host: Host, name: str) -> None:
+    config = shared_host.config("fine")
+    body = f'{{"config_path": "{config}", "{name}": "\\ud800"}}'
+    answer = shared_host.api.post("/api/agents/start", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 422
+    assert workload_units() == []
+
+
 @pytest.mark.parametrize("coreio_id", ["", "a/b", "a\nb", "x" * 250, "é" * 70])
 def test_an_impossible_id_is_422_and_nothing_is_created(shared_host: Host, coreio_id: str) -> None:
     config = shared_host.config("fine")

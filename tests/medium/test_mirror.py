@@ -1,6 +1,7 @@
 """The mirror on a real SQLite file."""
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from coredinator.service.state import Intent, Observation, State
 from coredinator.services import KindName, Limits
 from coredinator.services.limits import INFINITY
 from coredinator.store import Mirror
+from tests.support.world import damage
 
 FULL = ServiceRecord(
     identify(KindName.CORERL, "back wash"),
@@ -115,6 +117,47 @@ async def test_what_was_put_is_on_disk_after_close(path: Path) -> None:
     mirror.put(record_to_row(FULL))
     await mirror.close()
     assert stored(path) == [FULL]
+
+
+@pytest.mark.parametrize("way", ["delete", "delete only the file", "cut", "halve", "overwrite"])
+async def test_a_file_that_is_damaged_while_it_is_open_is_begun_anew(path: Path, way: str) -> None:
+    mirror = Mirror.open(path)
+    await mirror.commit([record_to_row(FULL), record_to_row(BARE)], {"systemd": "boot"})
+    await mirror.close()  # so that nothing is left in the write-ahead log
+    mirror = Mirror.open(path)
+    mirror.note(transition_to_row(Transition(datetime.now(UTC), FULL.unit, "running", "failed", "x", 1, None, 9, 0)))
+    await mirror.commit([])
+    damage(path, way)
+    mirror.check()
+    await mirror.commit([])
+    assert stored(path) == [FULL, BARE]
+    assert mirror.problem is None
+    await mirror.close()
+    again = Mirror.open(path)
+    assert again.load()[1] == {"systemd": "boot"}
+    await again.close()
+
+
+async def test_a_row_changed_by_hand_is_put_right(mirror: Mirror, path: Path) -> None:
+    await mirror.commit([record_to_row(FULL)])
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as hand:
+        hand.execute("UPDATE services SET intent = 'stopped'")
+    await mirror.commit([])
+    assert stored(path) == [FULL]
+
+
+async def test_writes_that_wait_for_the_disk_stay_in_order(mirror: Mirror, path: Path) -> None:
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    mirror.put(record_to_row(FULL))
+    async with asyncio.timeout(10):
+        while mirror.problem is None:
+            await asyncio.sleep(0.02)
+    mirror.put(record_to_row(BARE))
+    mirror.forget(FULL.unit)
+    holder.close()
+    await mirror.commit([])
+    assert stored(path) == [BARE]
 
 
 def test_a_locked_database_is_an_error_that_touches_nothing(path: Path) -> None:

@@ -53,6 +53,12 @@ def test_a_pattern_is_for_the_whole_name(tmp_path: Path, name: str, fits: bool) 
     assert (parse_name(name, definition.spec) is not None) == fits
 
 
+def test_variables_are_set_to_what_was_written(tmp_path: Path) -> None:
+    environment = {"A": "x", "B": 1, "C": 0.5, "D": True}
+    definition = settings(tmp_path, services={"a": {"environment": environment}}).catalogue.services["a"]
+    assert definition.environment == (("A", "x"), ("B", "1"), ("C", "0.5"), ("D", "true"))
+
+
 def test_limits_and_health_of_the_kind_hold_for_every_service_that_has_none(tmp_path: Path) -> None:
     catalogue = settings(
         tmp_path,
@@ -79,6 +85,7 @@ def test_limits_and_health_of_the_kind_hold_for_every_service_that_has_none(tmp_
         ({"services": {"a": {"arguments": ["$HOME"]}}}, "'\\$'"),
         ({"services": {"a": {"environment": {"1A": "x"}}}}, "services.a.environment"),
         ({"services": {"a": {"environment": {"A": "x\ny"}}}}, "control character"),
+        ({"services": {"a": {"environment": {"A": ["x"]}}}}, "in quotes"),
         ({"services": {"a": {"restart": "sometimes"}}}, "services.a.restart"),
         ({"services": {"a": {"health": {"type": "http", "path": "no-slash"}}}}, "services.a.health.path"),
         ({"services": {"a": {"health": {"type": "http", "failures": 0}}}}, "services.a.health.failures"),

@@ -3,7 +3,7 @@
 import subprocess
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from coredinator.errors import InvalidId
@@ -28,6 +28,26 @@ def test_escape_is_systemd_escape(text: str) -> None:
 @given(TEXT)
 def test_unescape_undoes_escape(text: str) -> None:
     assert unescape(escape(text)) == text
+
+
+@given(
+    st.text(alphabet="ax4f0-_:.\\/", min_size=1, max_size=12).filter(lambda text: "\\x00" not in text)
+)  # NUL cannot be printed
+@settings(max_examples=60, deadline=None)
+@example("\\x41")
+@example("\\x4")
+@example("\\")
+@example("\\xff")
+def test_unescape_is_systemds(text: str) -> None:
+    done = subprocess.run(["systemd-escape", "--unescape", "--", text], capture_output=True, check=False)
+    try:
+        expected = done.stdout.removesuffix(b"\n").decode()
+    except UnicodeDecodeError:
+        expected = None
+    try:
+        assert (unescape(text), done.returncode) == (expected, 0)
+    except ValueError:
+        assert done.returncode != 0 or expected is None
 
 
 @pytest.mark.parametrize("text", ["\\", "a\\x4", "a\\xg0", "\\xff"])
@@ -55,7 +75,7 @@ def test_unit_names_are_those_of_the_template(text: str) -> None:
     assert identify(KindName.CORERL, text).unit == expected
 
 
-@pytest.mark.parametrize("text", ["", "a/b", "a\0b", "a\nb", "x" * 300, "é" * 60])
+@pytest.mark.parametrize("text", ["", ".", "..", "a/b", "a\0b", "a\nb", "a\u2028b", "a\ud800b", "x" * 300, "é" * 60])
 def test_impossible_ids_are_refused(text: str) -> None:
     with pytest.raises(InvalidId):
         identify(KindName.CORERL, text)

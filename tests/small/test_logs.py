@@ -3,8 +3,12 @@
 import logging
 import re
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from coredinator.logs import MessageId
 from coredinator.logs.journal import fields_of
+from coredinator.logs.setup import on_one_line
 
 
 def test_message_ids_are_all_different_and_well_formed() -> None:
@@ -29,3 +33,15 @@ def test_the_journal_gets_coredinators_fields_and_no_others() -> None:
         "COREDINATOR_UNIT": "coredinator-agent@backwash.service",
         "MESSAGE_ID": MessageId.SERVICE_STARTED.value,
     }
+
+
+@given(st.text(st.characters(exclude_categories=())))
+def test_a_message_is_one_line_that_can_be_written(name: str) -> None:
+    record = logging.makeLogRecord({"msg": "no service %s; list them", "args": (name,)})
+    line = on_one_line(record).getMessage()
+    assert line.startswith("no service ")
+    assert line.endswith("; list them")
+    assert line.isprintable()
+    assert line.encode()
+    if name.isprintable():
+        assert line == f"no service {name}; list them"

@@ -89,7 +89,7 @@ class Host:
         self.extra_flags: list[str] = []
         for path in (self.base_path, self.configs):
             path.mkdir()
-        self.api = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30)
+        self.api = self._client()
         self.install("corerl")
         self.install("coreio")
 
@@ -136,6 +136,14 @@ class Host:
             return self.api.get("/api/healthcheck").is_success
         except httpx.TransportError:
             return False
+
+    def _client(self) -> httpx.Client:
+        return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30)
+
+    def reconnect(self) -> None:
+        """Close the connections to the API; the next request opens another."""
+        self.api.close()
+        self.api = self._client()
 
     def kill(self) -> None:
         self._end(signal.SIGKILL)

@@ -1,0 +1,43 @@
+"""What the manager costs while nothing happens."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.figure import FULL, Comparison, Figure, Goal, Round, Sample, Samples, Scale, Subject
+from benchmarks.manager import Manager, names_of
+from benchmarks.processes import cpu_seconds, memory_bytes, thread_count
+
+_MB = 1_000_000
+
+CPU = Figure("idle-cpu", f"idle with {FULL.fleet} agents: CPU", "% of a core", Goal(0.5), comparison=Comparison.ITSELF)
+MEMORY = Figure("idle-memory", f"idle with {FULL.fleet} agents: RSS", "MB", Goal(100), comparison=Comparison.ITSELF)
+THREADS = Figure("idle-threads", f"idle with {FULL.fleet} agents: threads", "", Goal(6), comparison=Comparison.ITSELF)
+
+
+@contextmanager
+def idle(folder: Path, scale: Scale) -> Iterator[Round]:
+    """The manager has started the agents itself; nobody asks it anything."""
+    with Manager(folder) as manager:
+        manager.launch()
+        manager.start_agents(names_of(scale.fleet), clients=scale.clients)
+
+        def measure(_number: int) -> Samples:
+            return {
+                CPU.key: Sample(100 * idle_cores(manager.pid, scale.idle_time)),
+                MEMORY.key: Sample(memory_bytes(manager.pid) / _MB),
+                THREADS.key: Sample(thread_count(manager.pid)),
+            }
+
+        yield measure
+
+
+def idle_cores(pid: int, seconds: float) -> float:
+    """The share of one core that a process uses in the next seconds."""
+    before, started = cpu_seconds(pid), time.perf_counter()
+    time.sleep(seconds)
+    return (cpu_seconds(pid) - before) / (time.perf_counter() - started)
+
+
+SUBJECTS = (Subject("idle", (CPU, MEMORY, THREADS), idle, most_rounds=2),)

@@ -1,0 +1,51 @@
+"""Stopping many agents at a time."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.bare import BareSystemd, unit_call
+from benchmarks.bed import clean_up
+from benchmarks.figure import FULL, Figure, Goal, Round, Sample, Samples, Scale, Subject, alternately
+from benchmarks.manager import Manager, names_of
+from benchmarks.processes import cpu_seconds
+
+MANY = Figure(
+    "stop-many", f"{FULL.bundles} agents stopped by {FULL.clients} clients", "s", Goal(1.5),
+    limit="bare `StopUnit` of the same units, as many under way as there are clients",
+)  # fmt: skip
+
+
+@contextmanager
+def concurrently(folder: Path, scale: Scale) -> Iterator[Round]:
+    """CoreRL of each agent is stopped; CoreIO goes on, here as there."""
+    names = names_of(scale.bundles)
+    with Manager(folder) as manager:
+
+        def ours() -> tuple[float, float]:
+            manager.launch()
+            manager.start_agents(names, clients=scale.clients)
+            before = cpu_seconds(manager.pid)
+            seconds = manager.stop_agents(names, clients=scale.clients)
+            cpu = cpu_seconds(manager.pid) - before
+            manager.reset()
+            return seconds, cpu
+
+        def bare() -> float:
+            agents = [manager.agent(name) for name in names]
+            with BareSystemd() as systemd:
+                systemd.run_jobs([systemd.start(record) for agent in agents for record in agent], at_once=scale.clients)
+                stops = [unit_call("StopUnit", corerl.unit) for _, corerl in agents]
+                seconds = systemd.run_jobs(stops, at_once=scale.clients)
+                clean_up()
+            return seconds
+
+        def measure(number: int) -> Samples:
+            (seconds, cpu), limit = alternately(number, ours, bare)
+            notes = {"agents": scale.bundles, "manager's CPU ms an agent": cpu * 1000 / scale.bundles}
+            return {MANY.key: Sample(seconds, limit, notes)}
+
+        yield measure
+
+
+SUBJECTS = (Subject("stop-many", (MANY,), concurrently),)

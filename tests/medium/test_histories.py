@@ -1,0 +1,16 @@
+"""Random histories of a host keep every promise; those that once did not are told again below."""
+
+from hypothesis import HealthCheck, Phase, settings
+
+from tests.support.histories import Histories
+
+TestHistories = Histories.TestCase
+TestHistories.settings = settings(
+    max_examples=15,
+    stateful_step_count=15,
+    deadline=None,
+    database=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+    print_blob=False,
+)

@@ -1,0 +1,25 @@
+"""The OpenAPI document tells the truth about a running manager, whatever it is asked."""
+
+from pathlib import Path
+
+from tests.support.host import Host
+from tests.support.schema import EXAMPLE, assert_answers_as_documented
+
+
+def test_every_answer_is_documented_and_none_is_a_server_error(host: Host, tmp_path: Path) -> None:
+    document = host.api.get("/openapi.json").text.replace(EXAMPLE, str(host.config("backwash")))
+    assert_answers_as_documented(
+        document, str(host.api.base_url), tmp_path, "--checks", "all", "--max-examples", "15", "--workers", "2"
+    )
+    assert "backwash" in host.api.get("/api/agents/").json(), "no request ever started an agent"
+    assert "Traceback" not in host.log.read_text()
+
+
+def test_a_foreign_web_page_gets_documented_answers_only(shared_host: Host, tmp_path: Path) -> None:
+    assert_answers_as_documented(
+        shared_host.api.get("/openapi.json").text, str(shared_host.api.base_url), tmp_path,
+        "--header", "Origin: https://evil.example", "--phases", "examples,coverage", "--workers", "2",
+        "--checks", "not_a_server_error,status_code_conformance,content_type_conformance,"
+        "response_schema_conformance,response_headers_conformance",
+    )  # fmt: skip
+    assert shared_host.api.get("/api/agents/").json() == []

@@ -122,7 +122,7 @@ def read_count(value: object) -> int:
 type Size = Annotated[int, BeforeValidator(read_size, json_schema_input_type=int | str)]
 type Quota = Annotated[int, BeforeValidator(read_quota, json_schema_input_type=str)]
 type Count = Annotated[int, BeforeValidator(read_count, json_schema_input_type=int | str)]
-type Weight = Annotated[int, Field(ge=1, le=10_000)]
+type Weight = Annotated[int, Field(ge=1, le=10_000, strict=True)]
 
 
 class LimitsModel(BaseModel):
@@ -144,7 +144,7 @@ class LimitsModel(BaseModel):
     io_weight: Weight | None = Field(
         default=None, description="Share among services that compete for disks; 100 is usual"
     )
-    nice: Annotated[int, Field(ge=-20, le=19)] | None = Field(
+    nice: Annotated[int, Field(ge=-20, le=19, strict=True)] | None = Field(
         default=None, description="Priority, -20 (first) to 19 (last); a change applies at the next start"
     )
 

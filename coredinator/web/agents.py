@@ -30,7 +30,7 @@ async def start_agent(order: StartAgent, agents: AgentsOf) -> str:
     return await agents.start(order.config_path, order.coreio_id, order.version, limits)
 
 
-@router.post("/validate", responses=problems(422))
+@router.post("/validate", responses=problems(400, 422))
 async def validate(order: ValidateAgent, runtime: RuntimeOf) -> ValidationAnswer:
     """Say all that stands against a start, and create nothing.
 
@@ -65,12 +65,13 @@ async def agent_versions(agent_id: AgentId, runtime: RuntimeOf) -> VersionsAnswe
 
 
 @router.post("/{agent_id}/upgrade", responses=problems(400, 404, 409, 422, 502, 503))
-async def upgrade_agent(agent_id: AgentId, runtime: RuntimeOf, order: UpgradeAgent = UpgradeAgent()) -> UpgradeAnswer:  # noqa: B008  # immutable
+async def upgrade_agent(agent_id: AgentId, runtime: RuntimeOf, order: UpgradeAgent | None = None) -> UpgradeAnswer:
     """Run another version of CoreRL; the answer comes when it has proved itself, or has been rolled back.
 
     The old version runs on until the new executable and the config have been checked, and comes back
     if the new one ends, or does not become healthy within its grace period. It is pinned then.
     """
+    order = order or UpgradeAgent()
     outcome = await runtime.upgrades.upgrade(agent_id, order.version, order.grace)
     return UpgradeAnswer.model_validate(outcome)
 
@@ -82,7 +83,7 @@ async def delete_agent(agent_id: AgentId, agents: AgentsOf) -> Message:
     return Message(message=f"agent {agent_id} is forgotten")
 
 
-@router.patch("/{agent_id}/limits", responses=problems(404, 409, 422, 502, 503))
+@router.patch("/{agent_id}/limits", responses=problems(400, 404, 409, 422, 502, 503))
 async def limit_agent(agent_id: AgentId, change: LimitsModel, agents: AgentsOf) -> LimitsAnswer:
     """Change limits of CoreRL, at once and for all later starts.
 

@@ -57,7 +57,7 @@ async def delete_coreio(coreio_id: CoreioId, agents: AgentsOf) -> Message:
     return Message(message=f"CoreIO {coreio_id} is forgotten")
 
 
-@router.patch("/{coreio_id}/limits", responses=problems(404, 409, 422, 502, 503))
+@router.patch("/{coreio_id}/limits", responses=problems(400, 404, 409, 422, 502, 503))
 async def limit_coreio(coreio_id: CoreioId, change: LimitsModel, agents: AgentsOf) -> LimitsAnswer:
     """Change limits of a CoreIO, as `PATCH /api/agents/{id}/limits` does those of CoreRL."""
     waiting = await agents.change_coreio_limits(coreio_id, change.changed)

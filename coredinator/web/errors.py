@@ -39,7 +39,7 @@ _STATUS: dict[type[Exception], int] = {
 }
 
 _MEANING = {
-    400: "The config cannot be used; the detail names the file and the line",
+    400: "The body is no text, or the config cannot be used; the detail says which, with file and line",
     403: "A web page of an origin that is not allowed asks",
     404: "There is no such service",
     408: "The request took too long to arrive",

@@ -47,7 +47,7 @@ async def delete_service(name: ServiceName, services: OneOffsOf) -> Message:
     return Message(message=f"service {name} is forgotten")
 
 
-@router.patch("/{name}/limits", responses=problems(404, 409, 422, 502, 503))
+@router.patch("/{name}/limits", responses=problems(400, 404, 409, 422, 502, 503))
 async def limit_service(name: ServiceName, change: LimitsModel, services: OneOffsOf) -> LimitsAnswer:
     """Change limits of a service, as `PATCH /api/agents/{id}/limits` does those of CoreRL."""
     waiting = await services.change_limits(name, change.changed)

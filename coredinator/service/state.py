@@ -1,6 +1,6 @@
 """States of a service, and how they follow from what systemd says."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -83,6 +83,13 @@ def observe(unit: UnitProperties | None) -> Observation:
         drop_ins=unit.drop_in_paths,
         frozen=unit.freezer_state in {"freezing", "frozen", "frozen-by-parent"},
         limits=_limits(unit),
+    )
+
+
+def gone(observed: Observation) -> Observation:
+    """What remains to be said of a unit that is no longer loaded."""
+    return replace(
+        observed, state=State.STOPPED, main_pid=None, control_group="", drop_ins=(), frozen=False, limits=NO_LIMITS
     )
 
 

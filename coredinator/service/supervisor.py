@@ -14,11 +14,10 @@ from coredinator.service.launcher import Launcher
 from coredinator.service.maintenance import Maintenance
 from coredinator.service.record import Pending, ServiceRecord
 from coredinator.service.registry import Registry, log_fields
-from coredinator.service.state import Intent, Observation, State, observe
+from coredinator.service.state import Intent, State, gone, observe
 from coredinator.service.units import UnitCache
 from coredinator.service.workload import adopt, own_limits
 from coredinator.services import Catalogue, Restart
-from coredinator.services.limits import NO_LIMITS
 from coredinator.systemd import (
     SystemdError,
     SystemdManager,
@@ -293,13 +292,6 @@ class Supervisor:
             extra=log_fields(wanted, MessageId.OPERATOR_STARTED if started else MessageId.OPERATOR_STOPPED)
             | {"cause": "operator"},
         )  # fmt: skip
-
-
-def gone(observed: Observation) -> Observation:
-    """What remains to be said of a unit that is no longer loaded."""
-    return replace(
-        observed, state=State.STOPPED, main_pid=None, control_group="", drop_ins=(), frozen=False, limits=NO_LIMITS
-    )
 
 
 def same_file(one: str | None, other: str | None) -> bool:

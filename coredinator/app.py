@@ -21,13 +21,14 @@ from fastapi.middleware.cors import CORSMiddleware
 from systemd import daemon
 
 from coredinator import __version__
+from coredinator.check import findings_of
 from coredinator.errors import CoredinatorError, SettingsError, StoreError
 from coredinator.logs import MessageId, set_up_logging
 from coredinator.runtime import Runtime, lock_state_dir
-from coredinator.settings import Settings, parse_settings
+from coredinator.settings import Settings, configs_to_check, parse_settings
 from coredinator.store import Mirror
 from coredinator.utils.command_line import die
-from coredinator.web import agents, coreio, demo, health
+from coredinator.web import agents, coreio, demo, health, services
 from coredinator.web.errors import install_error_handlers
 from coredinator.web.middleware import BodyLimit, OriginGuard, VersionHeader
 from coredinator.web.openapi import Api
@@ -93,6 +94,7 @@ def create_app(settings: Settings, mirror: Mirror) -> FastAPI:
     app.include_router(agents.router)
     app.include_router(coreio.router, prefix="/api/coreio")
     app.include_router(coreio.router, prefix="/api/io", deprecated=True)
+    app.include_router(services.router)
     app.include_router(health.router)
     install_error_handlers(app)
     # The last one added is the outermost.
@@ -106,6 +108,9 @@ def create_app(settings: Settings, mirror: Mirror) -> FastAPI:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line. Ends with one line and a non-zero code if the manager cannot run."""
     try:
+        if (configs := configs_to_check(arguments)) is not None:
+            _check(arguments, configs)
+            return
         settings = parse_settings(arguments)
         if settings.reload:
             _serve_reloading(settings, sys.argv[1:] if arguments is None else arguments)
@@ -129,6 +134,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         die("coredinator", str(error), os.EX_UNAVAILABLE)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _check(arguments: Sequence[str] | None, configs: Sequence[str]) -> None:
+    """Say all that is wrong, a line each, and end with a code that tells."""
+    try:
+        findings: Sequence[str] = findings_of(parse_settings(arguments), configs)
+    except SettingsError as error:
+        findings = error.findings
+    if findings:
+        die("coredinator", "\ncoredinator: ".join(findings), os.EX_CONFIG)
+    print("coredinator: nothing is wrong")  # noqa: T201  # what the user of the command reads
 
 
 def create_reloaded_app() -> FastAPI:

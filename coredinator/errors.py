@@ -6,7 +6,11 @@ class CoredinatorError(Exception):
 
 
 class SettingsError(CoredinatorError):
-    """A command line flag or a key of the settings file is wrong."""
+    """Command line flags or keys of the settings file are wrong; `findings` says each by itself."""
+
+    def __init__(self, *findings: str) -> None:
+        super().__init__("; ".join(findings))
+        self.findings = findings
 
 
 class ConfigError(CoredinatorError):
@@ -15,6 +19,10 @@ class ConfigError(CoredinatorError):
 
 class InvalidId(CoredinatorError):
     """An agent's or service's id cannot become the name of a unit."""
+
+
+class InvalidLimits(CoredinatorError):
+    """Limits that make no sense together."""
 
 
 class ExecutableNotFound(CoredinatorError):

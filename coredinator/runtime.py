@@ -13,15 +13,22 @@ from typing import IO
 
 from coredinator.agent.agents import Agents
 from coredinator.agent.demo import TepDemo
+from coredinator.agent.one_offs import OneOffs
+from coredinator.agent.ports import config_port
+from coredinator.agent.upgrade import Upgrades
+from coredinator.agent.validation import Surroundings, neighbours
 from coredinator.errors import StoreError
-from coredinator.event_bus.addresses import BusAddresses
+from coredinator.event_bus.addresses import BusAddresses, reserved_ports
 from coredinator.event_bus.companion import EventBusUnit
 from coredinator.event_bus.publisher import Publisher
 from coredinator.logs import MessageId
+from coredinator.service.health import HealthMonitor
 from coredinator.service.identity import UNIT_PREFIX
+from coredinator.service.listeners import tcp_listeners
 from coredinator.service.registry import Registry
 from coredinator.service.state import State
 from coredinator.service.supervisor import Supervisor
+from coredinator.services import KindName
 from coredinator.settings import Settings
 from coredinator.store import Mirror
 from coredinator.systemd import (
@@ -89,17 +96,26 @@ class Runtime:
         self.systemd = SystemdManager(settings.scope, unit_prefix=UNIT_PREFIX)
         self._publisher = Publisher(self.addresses.publisher_endpoint)
         self.registry = Registry(mirror, self._publisher)
-        self._supervisor = Supervisor(self.systemd, self.registry, settings.base_path)
+        catalogue = settings.catalogue
+        self._supervisor = Supervisor(self.systemd, self.registry, settings.base_path, catalogue)
         self.event_bus = EventBusUnit(self.systemd, self.addresses)
         self.agents = Agents(self._supervisor, self.registry, self.event_bus.ensure)
+        self.one_offs = OneOffs(self._supervisor, self.registry, catalogue, self.event_bus.ensure)
+        self.upgrades = Upgrades(
+            self.agents, self._supervisor.maintenance, self.registry,
+            settings.base_path, catalogue.kinds[KindName.CORERL],
+        )  # fmt: skip
         self.demo = TepDemo(self.agents, self._supervisor, self.registry)
+        self._health = HealthMonitor(
+            self.registry, catalogue, config_port, self._supervisor.maintenance.restart_unhealthy
+        )
         self._tick = min(_TICK, settings.stable_period / 2)
         self._stable_period = timedelta(seconds=settings.stable_period)
         self._stale = asyncio.Event()
         # Set once what runs is adopted, or once it is clear that this has to wait.
         self._oriented = asyncio.Event()
         self._identity: Identity | None = None
-        self._loop: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self.systemd.listen(self._handle)
 
     async def start(self) -> None:
@@ -110,21 +126,34 @@ class Runtime:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_FILE_THREADS, "files"))
         self.registry.load()
         self.systemd.open()
-        self._loop = asyncio.create_task(self._follow())
+        self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._health.run())]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_READY_WITHIN):
                 await self._oriented.wait()
 
     async def stop(self) -> None:
         """Let go of everything. Workloads and the event bus run on."""
-        if self._loop is not None:
-            self._loop.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._loop
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.upgrades.close()
         await self._supervisor.close()
         await self.systemd.close()
         self._publisher.close()
         await self.mirror.close()
+
+    async def surroundings(self, config_path: str) -> Surroundings:
+        """What a start of the agent with this config would meet."""
+        settings = self.settings
+        running = (record.unit for record in self.registry.all() if record.state is not State.STOPPED)
+        return Surroundings(
+            settings.base_path,
+            settings.catalogue,
+            reserved_ports(settings.port, settings.event_bus_pub_port, settings.event_bus_sub_port),
+            await asyncio.to_thread(tcp_listeners),
+            await asyncio.to_thread(neighbours, self.registry.of_kind(KindName.CORERL), Path(config_path).stem),
+            frozenset(running),
+        )
 
     def _handle(self, event: Event) -> None:
         match event:
@@ -173,12 +202,14 @@ class Runtime:
         marker = self.settings.state_dir / _RESUME
         known = self.registry.meta("systemd")
         resumed = marker.exists()
-        await self._supervisor.take_stock(str(self._identity), fresh=resumed or known != str(self._identity))
+        fresh = resumed or known != str(self._identity)
+        await self._supervisor.take_stock(str(self._identity), fresh=fresh, autostart=self.one_offs.autostart())
         if resumed:
             marker.unlink(missing_ok=True)
         self._oriented.set()
         await self.event_bus.ensure()
         await self._supervisor.carry_out()
+        self.upgrades.resume()
 
     async def _look_after(self) -> None:
         self.mirror.check()

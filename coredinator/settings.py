@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -10,10 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import ErrorDetails
 
 from coredinator import __version__
-from coredinator.errors import ConfigError, SettingsError
+from coredinator.errors import ConfigError, InvalidId, SettingsError
 from coredinator.logs import LogSettings
 from coredinator.service.config_file import read_config
 from coredinator.service.executable import is_utf8
+from coredinator.service.identity import identify
+from coredinator.services import Catalogue, KindName
+from coredinator.services.declared import KindSection, ServiceSection, catalogue
 from coredinator.systemd import Scope
 
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
@@ -51,6 +54,8 @@ class Settings(BaseModel):
     cors_origin: tuple[str, ...] = ()
     stable_period: float = Field(default=600.0, gt=0)
     """Seconds of running after which a service's restart delay begins anew."""
+    kinds: Mapping[KindName, KindSection] = Field(default_factory=dict[KindName, KindSection])
+    services: Mapping[str, ServiceSection] = Field(default_factory=dict[str, ServiceSection])
 
     @field_validator("log_level")
     @classmethod
@@ -88,6 +93,21 @@ class Settings(BaseModel):
                 raise ValueError(f"{name} and {twins[0]} are both {port}; give each a port of its own")
         return self
 
+    @field_validator("services")
+    @classmethod
+    def _names_of_units(cls, services: Mapping[str, ServiceSection]) -> Mapping[str, ServiceSection]:
+        for name in services:
+            try:
+                identify(KindName.SERVICE, name)
+            except InvalidId as error:
+                raise ValueError(str(error)) from error
+        return services
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """How services are to be run."""
+        return catalogue(self.kinds, self.services)
+
     @property
     def logging(self) -> LogSettings:
         """Where the log goes."""
@@ -95,32 +115,45 @@ class Settings(BaseModel):
 
 
 def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
-    """Read the flags, and the settings file if one is given; flags win. Raises SettingsError."""
+    """Read the flags, and the settings file if one is given; flags win. Raises SettingsError with all findings."""
     flags = vars(_parser().parse_args(arguments))
+    flags.pop("check_config", None)
     file = flags.pop("config", None)
-    values: dict[str, Any] = dict(_read_file(file)) if file else {}
+    values, findings = _read_file(file) if file else ({}, [])
     values.update({name.replace("_", "-"): value for name, value in flags.items()})
     try:
-        return Settings.model_validate(values)
+        settings = Settings.model_validate(values)
     except ValidationError as error:
-        raise SettingsError("; ".join(_describe(problem) for problem in error.errors())) from error
+        raise SettingsError(*findings, *(_describe(problem) for problem in error.errors())) from error
+    if findings:
+        raise SettingsError(*findings)
+    return settings
 
 
-def _read_file(path: Path) -> dict[str, Any]:
+def configs_to_check(arguments: Sequence[str] | None = None) -> list[str] | None:
+    """The agents' configs that are to be checked only, None if the manager is to run."""
+    return getattr(_parser().parse_args(arguments), "check_config", None)
+
+
+def _read_file(path: Path) -> tuple[dict[str, Any], list[str]]:
+    """The known keys of the settings file, and what is wrong with the others. Raises SettingsError."""
     try:
         values = read_config(path)
     except ConfigError as error:
         raise SettingsError(str(error).replace("config ", "settings file ", 1)) from error
     settings = {str(key).replace("_", "-"): value for key, value in values.items()}
     known = {field.alias for field in Settings.model_fields.values()}
-    if unknown := sorted(settings.keys() - known):
-        raise SettingsError(f"settings file {path}: unknown keys: {', '.join(unknown)}; see coredinator --help")
-    return settings
+    unknown = sorted(settings.keys() - known)
+    words = f"settings file {path}: unknown keys: {', '.join(unknown)}; see coredinator --help"
+    return {key: value for key, value in settings.items() if key in known}, [words] if unknown else []
 
 
 def _describe(problem: ErrorDetails) -> str:
     message = str(problem["msg"]).removeprefix("Value error, ")
-    name = ".".join(str(part) for part in problem["loc"])
+    first, *rest = [str(part).replace("_", "-") for part in problem["loc"]] or [""]
+    if rest:
+        return f"{'.'.join([first, *rest])}: {message}"
+    name = first
     if problem["type"] == "missing":
         return f"--{name} is missing; give it as a flag or in the settings file"
     if not name:
@@ -185,5 +218,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--log-file", type=Path, metavar="FILE", help="also log JSON lines to FILE, rotated at 10 MB, 5 backups")
     add("--log-level", choices=LOG_LEVELS, help="least severity that is logged (default info)")
     add("--no-console", action="store_true", help="do not log to standard error")
+    add(
+        "--check-config",
+        nargs="*",
+        metavar="CONFIG",
+        help="check the settings, the services that they declare, and agents' configs, then exit",
+    )
     add("--reload", action="store_true", help="restart when the source code changes (for development)")
     return parser  # fmt: skip

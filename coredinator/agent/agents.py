@@ -15,7 +15,7 @@ from coredinator.service.registry import Registry
 from coredinator.service.rows import Transition
 from coredinator.service.state import Intent, State
 from coredinator.service.supervisor import Supervisor
-from coredinator.services import KindName
+from coredinator.services import KindName, Limits
 
 PLANT_KINDS = (KindName.UASERVER, KindName.TEP)
 """The kinds that only demo agents have."""
@@ -42,22 +42,32 @@ class Agents:
         self, supervisor: Supervisor, registry: Registry, ensure_event_bus: Callable[[], Awaitable[None]]
     ) -> None:
         self._supervisor = supervisor
+        self._maintenance = supervisor.maintenance
         self._registry = registry
         self._ensure_event_bus = ensure_event_bus
 
-    async def start(self, config_path: str, coreio_id: str | None, version: str | None) -> str:
-        """Start CoreIO unless it runs, then CoreRL; return the agent's id.
+    async def start(
+        self, config_path: str, coreio_id: str | None, version: str | None, limits: Limits | None = None
+    ) -> str:
+        """Start CoreIO unless it runs, then CoreRL within `limits`; return the agent's id.
 
-        Raises ConfigError, InvalidId, UnitConflict, SystemdUnavailable, StoreError.
+        Raises ConfigError, InvalidId, InvalidLimits, UnitConflict, SystemdUnavailable, StoreError.
         """
         path, _ = await load_config(config_path)
         agent = identify(KindName.CORERL, path.stem)
         coreio = identify(KindName.COREIO, f"{path.stem}-coreio" if coreio_id is None else coreio_id)
-        await self.start_bundle(agent, coreio, path, version=version)
+        await self.start_bundle(agent, coreio, path, version=version, limits=limits)
         return agent.instance
 
     async def start_bundle(
-        self, agent: Identity, coreio: Identity, path: Path, *, version: str | None = None, plant: bool = False
+        self,
+        agent: Identity,
+        coreio: Identity,
+        path: Path,
+        *,
+        version: str | None = None,
+        limits: Limits | None = None,
+        plant: bool = False,
     ) -> None:
         """Start what belongs to an agent, in order; with `plant` the demo plant first."""
         self._refuse_other_config(agent, path)
@@ -66,12 +76,45 @@ class Agents:
             for kind in PLANT_KINDS:
                 await self._supervisor.start(wanted(identify(kind, agent.instance), agent.instance, path))
         await self._supervisor.start(wanted(coreio, agent.instance, path), any_config=True)
-        await self._supervisor.start(wanted(agent, agent.instance, path, coreio_id=coreio.instance, version=version))
+        order = wanted(agent, agent.instance, path, coreio_id=coreio.instance, version=version, limits=limits)
+        await self._start_within(order)
 
     async def stop(self, agent_id: str) -> None:
         """Stop CoreRL; CoreIO goes on. Stopping what is stopped or unknown is no error."""
         if (record := self._agent(agent_id)) is not None:
             await self._supervisor.stop(record.identity)
+
+    async def restart(self, agent_id: str) -> None:
+        """Restart CoreRL with the newest fitting executable; CoreIO is started unless it runs.
+
+        Raises UnknownService, ConfigError, ExecutableNotFound, UnitConflict, SystemdUnavailable, StoreError.
+        """
+        record = self.known(agent_id)
+        if record.config_path is not None and record.coreio_id is not None:
+            path, _ = await load_config(record.config_path)
+            await self._ensure_event_bus()
+            coreio = Identity(KindName.COREIO, record.coreio_id)
+            await self._supervisor.start(wanted(coreio, agent_id, path), any_config=True)
+        await self._maintenance.restart(record.identity, "restart asked for")
+
+    async def delete(self, agent_id: str) -> None:
+        """Forget an agent that is stopped, and its demo plant. Raises UnknownService, UnitConflict."""
+        record = self.known(agent_id)
+        await self._maintenance.delete(record.identity)
+        for kind in PLANT_KINDS:
+            plant = Identity(kind, agent_id)
+            if self._registry.get(plant.unit) is not None:
+                await self._maintenance.delete(plant)
+
+    async def change_limits(self, agent_id: str, change: Callable[[Limits], Limits]) -> list[str]:
+        """Change the limits of CoreRL; return the names of those that apply at its next start."""
+        return await self._maintenance.change_limits(self.known(agent_id).identity, change)
+
+    def known(self, agent_id: str) -> ServiceRecord:
+        """The record of an agent's CoreRL. Raises UnknownService."""
+        if (record := self._agent(agent_id)) is None:
+            raise UnknownService(f"no agent {agent_id!r}; GET /api/agents/ lists them")
+        return record
 
     def status(self, agent_id: str) -> AgentStatus:
         """The status out of the mirror; an unknown agent is a stopped one without services."""
@@ -92,18 +135,32 @@ class Agents:
         lists = await asyncio.gather(*(self._registry.history(service.unit, limit) for service in services))
         return sorted((line for lines in lists for line in lines), key=lambda line: line.at, reverse=True)[:limit]
 
-    async def start_coreio(self, config_path: str, coreio_id: str | None) -> tuple[ServiceRecord, bool]:
+    async def start_coreio(
+        self, config_path: str, coreio_id: str | None, limits: Limits | None = None
+    ) -> tuple[ServiceRecord, bool]:
         """Start a CoreIO by itself; the second value says whether it ran already."""
         path, _ = await load_config(config_path)
         identity = identify(KindName.COREIO, f"{path.stem}-coreio" if coreio_id is None else coreio_id)
         before = self._registry.get(identity.unit)
         await self._ensure_event_bus()
-        await self._supervisor.start(wanted(identity, path.stem, path))
+        await self._start_within(wanted(identity, path.stem, path, limits=limits))
         return self.coreio(identity.instance), before is not None and before.state is State.RUNNING
 
     async def stop_coreio(self, coreio_id: str) -> None:
         """Stop a CoreIO and forget it. Raises UnknownService."""
         await self._supervisor.forget(self.coreio(coreio_id).identity)
+
+    async def restart_coreio(self, coreio_id: str) -> None:
+        """Restart a CoreIO with the newest executable. Raises as `restart` does."""
+        await self._maintenance.restart(self.coreio(coreio_id).identity, "restart asked for")
+
+    async def delete_coreio(self, coreio_id: str) -> None:
+        """Forget a CoreIO that is stopped. Raises UnknownService, UnitConflict."""
+        await self._maintenance.delete(self.coreio(coreio_id).identity)
+
+    async def change_coreio_limits(self, coreio_id: str, change: Callable[[Limits], Limits]) -> list[str]:
+        """Change the limits of a CoreIO; return the names of those that apply at its next start."""
+        return await self._maintenance.change_limits(self.coreio(coreio_id).identity, change)
 
     def coreio(self, coreio_id: str) -> ServiceRecord:
         """The record of a CoreIO. Raises UnknownService."""
@@ -130,6 +187,13 @@ class Agents:
                 services[kind.value] = record
         return services
 
+    async def _start_within(self, order: ServiceRecord) -> None:
+        """Start a service; one that runs already takes on the limits of the order, if it has any."""
+        await self._supervisor.start(order)
+        limits = order.limits
+        if limits is not None and (record := self._registry.get(order.unit)) and record.limits != limits:
+            await self._maintenance.change_limits(order.identity, lambda _: limits)
+
     def _agent(self, agent_id: str) -> ServiceRecord | None:
         return self._registry.get(Identity(KindName.CORERL, agent_id).unit)
 
@@ -141,11 +205,19 @@ class Agents:
 
 
 def wanted(
-    identity: Identity, agent_id: str, path: Path, *, coreio_id: str | None = None, version: str | None = None
+    identity: Identity,
+    agent_id: str,
+    path: Path,
+    *,
+    coreio_id: str | None = None,
+    version: str | None = None,
+    limits: Limits | None = None,
 ) -> ServiceRecord:
     """A service as a start asks for it."""
     config_path = str(path) if identity.spec.takes_config else None
-    return ServiceRecord(identity, agent_id, config_path, Intent.RUNNING, coreio_id=coreio_id, pinned_version=version)
+    return ServiceRecord(
+        identity, agent_id, config_path, Intent.RUNNING, coreio_id=coreio_id, pinned_version=version, limits=limits
+    )
 
 
 async def load_config(config_path: str) -> tuple[Path, Mapping[str, Any]]:

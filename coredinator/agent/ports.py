@@ -1,9 +1,16 @@
 """The ports that an agent's config names. Its keys belong to CoreRL and CoreIO and are only read."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
+
+from coredinator.errors import ConfigError
+from coredinator.service.config_file import read_config
+from coredinator.service.record import ServiceRecord
+from coredinator.services import KindName
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +38,14 @@ def _port(config: Mapping[str, Any], section: str, key: str) -> int | None:
         return urlsplit(url).port if isinstance(url, str) else None
     except ValueError:
         return None
+
+
+async def config_port(record: ServiceRecord) -> int | None:
+    """The port that a service's config names for it: CoreIO its own, all others the one of CoreRL."""
+    if record.config_path is None:
+        return None
+    try:
+        ports = ports_of(await asyncio.to_thread(read_config, Path(record.config_path)))
+    except ConfigError:
+        return None
+    return ports.coreio if record.identity.kind is KindName.COREIO else ports.corerl

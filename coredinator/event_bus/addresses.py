@@ -41,3 +41,12 @@ class BusAddresses:
 
 def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
+def reserved_ports(api: int, pub: int, sub: int) -> dict[int, str]:
+    """Ports that no agent may take, and whose they are."""
+    return {
+        api: "that of the REST API",
+        pub: "that of the event bus for publishers",
+        sub: "that of the event bus for subscribers",
+    }

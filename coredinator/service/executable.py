@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from coredinator.errors import ExecutableNotFound
@@ -47,7 +48,7 @@ def parse_name(name: str, kind: Kind) -> Executable | None:
     platform = _PLATFORMS.get(sys.platform, sys.platform)
     if match := re.fullmatch(rf"{platform}-{program}-{_VERSION}", name):
         return Executable(Path(name), _version(match))
-    if kind.versioned or kind.program not in name or name.endswith(_SIDE_FILES):
+    if kind.versioned or not _fits(name, kind.program) or name.endswith(_SIDE_FILES):
         return None
     match = re.search(rf"-{_VERSION}$", name)
     return Executable(Path(name), _version(match) if match else None)
@@ -57,8 +58,13 @@ def choose(candidates: Iterable[Executable], pinned: str | None) -> Executable |
     """The newest of the candidates, or the one whose version is `pinned` (`1.2.3` or `v1.2.3`)."""
     wanted = pinned.removeprefix("v") if pinned else None
     fitting = [item for item in candidates if wanted is None or str(item.version) == wanted]
+    return max(fitting, key=preference, default=None)
+
+
+def preference(item: Executable) -> tuple[Version, str]:
+    """The order of executables, the best one last; their paths decide between equal versions."""
     lowest = Version(stable=False, major=-1, minor=0, patch=0)
-    return max(fitting, key=lambda item: (item.version or lowest, str(item.path)), default=None)
+    return item.version or lowest, str(item.path)
 
 
 def find_executable(base_path: Path, kind: Kind, pinned: str | None = None) -> Executable:
@@ -67,17 +73,23 @@ def find_executable(base_path: Path, kind: Kind, pinned: str | None = None) -> E
     Only regular files with a run bit count, and only if they lie inside the base path once links
     are resolved and their paths are UTF-8. Raises ExecutableNotFound with what was looked for.
     """
-    found = choose(_candidates(base_path, kind), pinned)
+    found = choose(candidates(base_path, kind), pinned)
     if found is None:
         wanted = f"{kind.program} {pinned}" if pinned else kind.program
-        pattern = f"linux-{kind.program}-v*.*.*" if kind.versioned else f"*{kind.program}*"
+        pattern = f"linux-{kind.program}-v*.*.*" if kind.versioned else f"*{kind.program}*".replace("**", "*")
         raise ExecutableNotFound(f"no executable {wanted} under {base_path}; put a runnable file named {pattern} there")
     if "$" in str(found.path):
         raise ExecutableNotFound(f"{found.path} has a '$' in its path, which systemd would expand; rename the folder")
     return found
 
 
-def _candidates(base_path: Path, kind: Kind) -> Iterator[Executable]:
+def _fits(name: str, program: str) -> bool:
+    """Whether a file's name fits a pattern, or holds the name of a program."""
+    return fnmatchcase(name, program if "*" in program or "?" in program else f"*{program}*")
+
+
+def candidates(base_path: Path, kind: Kind) -> Iterator[Executable]:
+    """All executables of a kind under the base path, in no order."""
     root = base_path.resolve()
     for folder, _, names in os.walk(base_path):
         for name in names:

@@ -9,12 +9,13 @@ from pathlib import Path
 from coredinator.errors import ConfigError, ExecutableNotFound, StoreError, UnitConflict
 from coredinator.logs import MessageId
 from coredinator.service.config_file import read_config
-from coredinator.service.executable import find_executable
+from coredinator.service.executable import Executable, find_executable
 from coredinator.service.record import Pending, ServiceRecord
 from coredinator.service.registry import Registry, log_fields
 from coredinator.service.state import Intent
 from coredinator.service.units import UnitCache
 from coredinator.service.workload import workload_properties
+from coredinator.services import Catalogue, Definition, KindName
 from coredinator.systemd import (
     NoSuchUnit,
     SystemdError,
@@ -33,12 +34,16 @@ _REMOVAL_TIMEOUT = 2.0
 class Launcher:
     """Starts and stops one unit at a time; whoever calls holds the unit's lock."""
 
-    def __init__(self, systemd: SystemdManager, registry: Registry, units: UnitCache, base_path: Path) -> None:
+    def __init__(
+        self, systemd: SystemdManager, registry: Registry, units: UnitCache, base_path: Path, catalogue: Catalogue
+    ) -> None:
         self._systemd = systemd
         self._registry = registry
         self._units = units
         self._base_path = base_path
+        self._catalogue = catalogue
         self._created: dict[str, dict[str, object]] = {}
+        self._causes: dict[str, str] = {}
 
     async def start(self, wanted: ServiceRecord) -> None:
         """Find the executable, write down the intent, make the unit run.
@@ -48,9 +53,7 @@ class Launcher:
         """
         record = replace(wanted, intent=Intent.RUNNING, pending=Pending.START, error=None)
         try:
-            found = await asyncio.to_thread(
-                find_executable, self._base_path, record.identity.spec, record.pinned_version
-            )
+            found = await self.find(record)
         except ExecutableNotFound as error:
             await self._impossible(record, str(error))
             return
@@ -68,8 +71,24 @@ class Launcher:
         else:
             self._registry.clear_pending(record.unit, "request")
 
+    async def find(self, record: ServiceRecord) -> Executable:
+        """The executable that a start would run. Raises ExecutableNotFound."""
+        spec = self.definition(record).spec
+        return await asyncio.to_thread(find_executable, self._base_path, spec, record.pinned_version)
+
+    def definition(self, record: ServiceRecord) -> Definition:
+        """How the service is to be run. Raises ExecutableNotFound for one that is not declared any more."""
+        definition = self._catalogue.find(record.identity.kind, record.identity.instance)
+        if definition is None:
+            raise ExecutableNotFound(
+                f"service {record.identity.instance!r} is not declared in the settings file; "
+                "add it under services:, or DELETE it"
+            )
+        return definition
+
     async def start_again(self, record: ServiceRecord) -> None:
         """Carry out a start that is due, with no request that checked the config."""
+        record = self._as_declared(record)
         if record.config_path is not None:
             try:
                 await asyncio.to_thread(read_config, Path(record.config_path))
@@ -107,13 +126,35 @@ class Launcher:
             raise StoreError(f"{record.unit} was stopped, but that is not written down yet: {unwritten}")
         self._registry.clear_pending(record.unit, "request")
 
+    async def restart_in_place(self, record: ServiceRecord, cause: str) -> None:
+        """Have systemd restart the unit as it is, same executable and all.
+
+        Raises NoSuchUnit, SystemdUnavailable.
+        """
+        self._causes[record.unit] = cause
+        try:
+            await self._systemd.restart_unit(record.unit, job_timeout=_START_TIMEOUT + _STOP_TIMEOUT)
+        finally:
+            del self._causes[record.unit]
+
+    def cause(self, record: ServiceRecord) -> str:
+        """Why the service's state changes, if it does so now."""
+        return self._causes.get(record.unit, "request" if record.pending else "systemd")
+
     async def discard(self, unit: str) -> None:
         """Make systemd forget the unit."""
         self._created.pop(unit, None)
         await self._units.discard(unit, job_timeout=_STOP_TIMEOUT, removal_timeout=_REMOVAL_TIMEOUT)
 
+    def _as_declared(self, record: ServiceRecord) -> ServiceRecord:
+        """A one-off service with the config that its declaration has by now."""
+        if record.identity.kind is not KindName.SERVICE:
+            return record
+        declared = self._catalogue.find(record.identity.kind, record.identity.instance)
+        return record if declared is None else replace(record, config_path=declared.config_path)
+
     async def _launch(self, record: ServiceRecord) -> None:
-        properties = workload_properties(record, systemd_version=self._systemd.version)
+        properties = workload_properties(record, self.definition(record), systemd_version=self._systemd.version)
         unit = self._units.get(record.unit)
         if unit is not None and unit.active_state == "inactive" and self._created.get(record.unit) == properties:
             with suppress(NoSuchUnit):  # unloaded in this moment: make it anew

@@ -1,10 +1,11 @@
 """What is known of a service: what is wanted of it, and what was last observed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from coredinator.service.identity import Identity
 from coredinator.service.state import NOT_LOADED, Intent, Observation, State
+from coredinator.services import Limits
 
 
 class Pending(StrEnum):
@@ -15,12 +16,22 @@ class Pending(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Health:
+    """The verdict of a health check on a process that runs, with its reason."""
+
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceRecord:
     """A row of the mirror.
 
     `pending` survives the manager: a start that was cut short is carried out at the next chance.
     `error` says why the last start made no unit. `agent_id` is the agent for which it was started
-    first, `coreio_id` links an agent's CoreRL to its CoreIO.
+    first, `coreio_id` links an agent's CoreRL to its CoreIO. `limits` are the service's own, over those
+    of the settings file; None if nobody gave any. `health` is None without a health check or a verdict.
+    `previous_version` is what an upgrade goes back to, set only while the new version is on trial.
     """
 
     identity: Identity
@@ -31,8 +42,11 @@ class ServiceRecord:
     executable: str | None = None
     version: str | None = None
     pinned_version: str | None = None
+    previous_version: str | None = None
     coreio_id: str | None = None
     error: str | None = None
+    limits: Limits | None = None
+    health: Health | None = None
     observed: Observation = NOT_LOADED
 
     @property
@@ -42,7 +56,14 @@ class ServiceRecord:
 
     @property
     def state(self) -> State:
-        """The observed state; a start that made no unit is a failure."""
+        """The observed state; a start that made no unit is a failure, and so is a process that is not well."""
+        if self.health is not None and not self.health.ok and self.observed.state is State.RUNNING:
+            return State.FAILED
         if self.error is not None and self.intent is Intent.RUNNING and self.observed.state is State.STOPPED:
             return State.FAILED
         return self.observed.state
+
+    def with_observation(self, observed: Observation) -> "ServiceRecord":
+        """The record as systemd says it is now; what was found of a process's health does not outlive it."""
+        same_process = observed.main_pid == self.observed.main_pid
+        return replace(self, observed=observed, health=self.health if same_process else None)

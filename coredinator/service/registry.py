@@ -1,7 +1,7 @@
 """The records of all services in memory, each change written, published and logged."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -77,16 +77,16 @@ class Registry:
     def observe(self, unit: str, observed: Observation, cause: str) -> None:
         """Take over what systemd says of a known unit."""
         if (record := self._records.get(unit)) is not None:
-            self.update(replace(record, observed=observed), cause)
+            self.update(record.with_observation(observed), cause)
 
     async def commit(self, records: Sequence[ServiceRecord], cause: str, meta: dict[str, str] | None = None) -> None:
         """Take over records whose intent changed, and return when they are on stable storage.
 
-        What was observed of them stays what it is now. On StoreError they are as before.
+        What was observed of them, and their health, stay what they are now. On StoreError they are as before.
         """
         before = [(record.unit, self._records.get(record.unit)) for record in records]
         for record, (_, current) in zip(records, before, strict=True):
-            self.update(replace(record, observed=current.observed) if current else record, cause)
+            self.update(_as_observed(record, current) if current else record, cause)
         try:
             await self._mirror.commit([record_to_row(self._records[unit]) for unit, _ in before], meta)
         except BaseException:
@@ -125,6 +125,24 @@ class Registry:
         )
         self._mirror.note(transition_to_row(transition))
 
+    def publish(
+        self, record: ServiceRecord, verb: str, more: Mapping[str, object], previous: State | None = None
+    ) -> None:
+        """Send an event about a service, with what `more` adds to the usual fields."""
+        observed = record.observed
+        payload: dict[str, object] = {
+            "agent_id": record.agent_id,
+            "unit": record.unit,
+            "state": record.state,
+            "previous_state": previous or record.state,
+            "at": datetime.now(UTC).isoformat(),
+            "main_pid": observed.main_pid,
+            "result": observed.result,
+            "exit_status": observed.exit_status,
+            "restarts": observed.restarts,
+        }
+        self._events.publish(f"{record.identity.spec.topic}.{verb}", payload | dict(more))
+
     async def history(self, unit: str, limit: int) -> list[Transition]:
         """The last transitions of a unit, newest first. Raises StoreError."""
         return [transition_from_row(row) for row in await self._mirror.history(unit, limit)]
@@ -135,33 +153,30 @@ class Registry:
             if record is None:
                 self.forget(current.identity)
             else:
-                self.update(replace(record, observed=current.observed), cause)
+                self.update(_as_observed(record, current), cause)
 
     def _announce(self, record: ServiceRecord, previous: State, cause: str) -> None:
         verb, message_id = _VERBS[record.state]
-        observed = record.observed
         self.note(record, cause, previous)
-        self._events.publish(
-            f"{record.identity.spec.topic}.{verb}",
-            {
-                "agent_id": record.agent_id,
-                "unit": record.unit,
-                "state": record.state,
-                "previous_state": previous,
-                "at": datetime.now(UTC).isoformat(),
-                "main_pid": observed.main_pid,
-                "result": observed.result,
-                "exit_status": observed.exit_status,
-                "restarts": observed.restarts,
-            },
-        )
+        self.publish(record, verb, {}, previous)
         failed = record.state is State.FAILED
-        why = record.error or f"result {observed.result}, exit status {observed.exit_status}"
+        why = record.error or _why(record)
         _log.log(
             logging.WARNING if failed else logging.INFO,
             "%s %s%s", record.identity.service_id, verb, f": {why}" if failed else "",
             extra=log_fields(record, message_id) | {"previous_state": previous, "cause": cause},
         )  # fmt: skip
+
+
+def _as_observed(record: ServiceRecord, current: ServiceRecord) -> ServiceRecord:
+    return replace(record, observed=current.observed, health=current.health)
+
+
+def _why(record: ServiceRecord) -> str:
+    observed = record.observed
+    if record.health is not None and observed.state is State.RUNNING:
+        return record.health.detail
+    return f"result {observed.result}, exit status {observed.exit_status}"
 
 
 def log_fields(record: ServiceRecord, message_id: MessageId) -> dict[str, object]:

@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from coredinator.service.identity import identify
-from coredinator.service.record import Pending, ServiceRecord
+from coredinator.service.record import Health, Pending, ServiceRecord
 from coredinator.service.state import Intent, Observation, State
-from coredinator.services import KindName
+from coredinator.services import KindName, Limits
 from coredinator.store import Row
 
 
@@ -41,8 +41,11 @@ def record_to_row(record: ServiceRecord) -> Row:
         "executable": record.executable,
         "version": record.version,
         "pinned_version": record.pinned_version,
+        "previous_version": record.previous_version,
         "coreio_id": record.coreio_id,
         "error": record.error,
+        "limits": json.dumps(record.limits.given()) if record.limits else None,
+        "health": json.dumps(asdict(record.health)) if record.health else None,
         "state": observed.state.value,
         "main_pid": observed.main_pid,
         "since": observed.since.isoformat() if observed.since else None,
@@ -51,6 +54,7 @@ def record_to_row(record: ServiceRecord) -> Row:
         "exit_status": observed.exit_status,
         "control_group": observed.control_group,
         "drop_ins": json.dumps(observed.drop_ins),
+        "frozen": int(observed.frozen),
     }
 
 
@@ -65,8 +69,11 @@ def record_from_row(row: Row) -> ServiceRecord:
         executable=row["executable"],
         version=row["version"],
         pinned_version=row["pinned_version"],
+        previous_version=row["previous_version"],
         coreio_id=row["coreio_id"],
         error=row["error"],
+        limits=Limits(**json.loads(row["limits"])) if row["limits"] else None,
+        health=Health(**json.loads(row["health"])) if row["health"] else None,
         observed=Observation(
             state=State(row["state"]),
             main_pid=row["main_pid"],
@@ -76,6 +83,7 @@ def record_from_row(row: Row) -> ServiceRecord:
             exit_status=row["exit_status"],
             control_group=row["control_group"],
             drop_ins=tuple(json.loads(row["drop_ins"])),
+            frozen=bool(row["frozen"]),
         ),
     )
 

@@ -1,10 +1,14 @@
 """States of a service, and how they follow from what systemd says."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from coredinator.services import Limits
+from coredinator.services.limits import INFINITY, NO_LIMITS, PROPERTIES
 from coredinator.systemd import UnitProperties
+
+_CGROUP_LIMITS = PROPERTIES.keys() - {"nice"}
 
 
 class State(StrEnum):
@@ -53,6 +57,8 @@ class Observation:
     exit_status: int | None = None
     control_group: str = ""
     drop_ins: tuple[str, ...] = ()
+    frozen: bool = False
+    limits: Limits = NO_LIMITS
 
 
 NOT_LOADED = Observation()
@@ -62,7 +68,7 @@ def observe(unit: UnitProperties | None) -> Observation:
     """Turn a unit's properties into an observation.
 
     `exit_status` is the exit code or signal number of the last main process (ExecMainStatus), None
-    while it runs or if it never did.
+    while it runs or if it never did. `limits` are those in force, drop-ins included.
     """
     if unit is None:
         return NOT_LOADED
@@ -75,8 +81,22 @@ def observe(unit: UnitProperties | None) -> Observation:
         exit_status=unit.exec_main_status if unit.exec_main_code else None,
         control_group=unit.control_group,
         drop_ins=unit.drop_in_paths,
+        frozen=unit.freezer_state in {"freezing", "frozen", "frozen-by-parent"},
+        limits=_limits(unit),
+    )
+
+
+def gone(observed: Observation) -> Observation:
+    """What remains to be said of a unit that is no longer loaded."""
+    return replace(
+        observed, state=State.STOPPED, main_pid=None, control_group="", drop_ins=(), frozen=False, limits=NO_LIMITS
     )
 
 
 def _time(usec: int) -> datetime | None:
     return datetime.fromtimestamp(usec / 1_000_000, UTC) if usec else None
+
+
+def _limits(unit: UnitProperties) -> Limits:
+    values = {name: getattr(unit, name) for name in _CGROUP_LIMITS}
+    return Limits(**{name: value for name, value in values.items() if value != INFINITY}, nice=unit.nice or None)

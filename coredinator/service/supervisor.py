@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +11,13 @@ from coredinator.logs import MessageId
 from coredinator.service.decide import Decision, decide
 from coredinator.service.identity import Identity, parse_unit
 from coredinator.service.launcher import Launcher
+from coredinator.service.maintenance import Maintenance
 from coredinator.service.record import Pending, ServiceRecord
 from coredinator.service.registry import Registry, log_fields
-from coredinator.service.state import Intent, Observation, State, observe
+from coredinator.service.state import Intent, State, gone, observe
 from coredinator.service.units import UnitCache
-from coredinator.service.workload import adopt
+from coredinator.service.workload import adopt, own_limits
+from coredinator.services import Catalogue, Restart
 from coredinator.systemd import (
     SystemdError,
     SystemdManager,
@@ -31,12 +33,14 @@ _log = logging.getLogger(__name__)
 class Supervisor:
     """Start and stop are idempotent and serialised per unit; nothing here locks more than one unit."""
 
-    def __init__(self, systemd: SystemdManager, registry: Registry, base_path: Path) -> None:
+    def __init__(self, systemd: SystemdManager, registry: Registry, base_path: Path, catalogue: Catalogue) -> None:
         self._systemd = systemd
         self._registry = registry
+        self._catalogue = catalogue
         self._units = UnitCache(systemd)
-        self._launcher = Launcher(systemd, registry, self._units, base_path)
+        self._launcher = Launcher(systemd, registry, self._units, base_path, self._catalogue)
         self._locks = KeyedLock()
+        self.maintenance = Maintenance(systemd, registry, self._units, self._launcher, self._locks, self._settle_soon)
         # Units to decide about, and whether to ask systemd first; one task for each.
         self._due: dict[str, bool] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -45,11 +49,13 @@ class Supervisor:
         """Have the service run as `wanted` says; its config file was read by the caller.
 
         A service that is up already is left alone; with another config it is a UnitConflict unless
-        `any_config`. A missing executable or a refusal by systemd is kept as the record's error.
-        Raises SystemdUnavailable, StoreError.
+        `any_config`. Without limits it keeps those that it had. A missing executable or a refusal by
+        systemd is kept as the record's error. Raises SystemdUnavailable, StoreError.
         """
         async with self._locks.hold(wanted.unit):
             current = self._registry.get(wanted.unit)
+            if current is not None and wanted.limits is None:
+                wanted = replace(wanted, limits=current.limits)
             if current is not None and self._is_up(wanted.unit):
                 if not any_config:
                     self.refuse_other_config(current, wanted.config_path)
@@ -106,11 +112,12 @@ class Supervisor:
         elif unit.at_rest or before.at_rest:
             self._settle_soon(event.unit)
 
-    async def take_stock(self, systemd_run: str, *, fresh: bool) -> None:
+    async def take_stock(self, systemd_run: str, *, fresh: bool, autostart: Iterable[ServiceRecord] = ()) -> None:
         """Learn what is loaded, and write down which starts are due; `carry_out` does the rest.
 
         `systemd_run` identifies the run of systemd and is remembered with the starts that are due;
-        with `fresh` it has not been asked for the wanted services yet.
+        with `fresh` it has not been asked for the wanted services yet. Those in `autostart` of which
+        nothing is known are due, too.
         """
         listed = await self._units.list()
         for name in sorted(self._units.names() - listed.keys() | self._missing(listed)):
@@ -120,6 +127,11 @@ class Supervisor:
             replace(record, pending=Pending.START)
             for record in self._registry.all()
             if decide(record, self._units.get(record.unit), fresh_systemd=fresh) is Decision.START
+        ]
+        due += [
+            replace(record, pending=Pending.START)
+            for record in autostart
+            if self._registry.get(record.unit) is None and self._units.get(record.unit) is None
         ]
         await self._registry.commit(due, "recovery", {"systemd": systemd_run})
 
@@ -187,7 +199,7 @@ class Supervisor:
     def _observed(self, unit: UnitProperties) -> None:
         record = self._registry.get(unit.name)
         if record is not None:
-            self._registry.observe(unit.name, observe(unit), "request" if record.pending else "systemd")
+            self._registry.observe(unit.name, observe(unit), self._launcher.cause(record))
 
     async def _take_up(self, name: str) -> None:
         """Hold a loaded unit by a reference of this connection, and read it."""
@@ -251,6 +263,8 @@ class Supervisor:
         if identity is None:
             return
         record = adopt(identity, await self._units.read(unit.name))
+        definition = self._catalogue.find(identity.kind, identity.instance)
+        record = replace(record, limits=own_limits(record.observed, definition))
         await self._systemd.ref(unit.name)
         self._registry.adopt(record)
         _log.info("%s adopted", identity.service_id, extra=log_fields(record, MessageId.SERVICE_ADOPTED))
@@ -259,8 +273,12 @@ class Supervisor:
         """Look twice before a unit at rest counts as stopped by an operator.
 
         A unit that dies rests for an instant before its automatic restart, and at shutdown systemd
-        stops everything.
+        stops everything. A service that may end by itself was stopped only if somebody was seen to do so.
         """
+        definition = self._catalogue.find(record.identity.kind, record.identity.instance)
+        may_end = definition is not None and definition.restart is not Restart.ALWAYS
+        if may_end and not self._units.was_told_to_stop(record.unit):
+            return
         await self._verify(record.unit)
         again = decide(record, self._units.get(record.unit), fresh_systemd=False)
         if again is Decision.WANT_STOPPED and not await self._systemd.is_stopping():
@@ -278,11 +296,6 @@ class Supervisor:
             extra=log_fields(wanted, MessageId.OPERATOR_STARTED if started else MessageId.OPERATOR_STOPPED)
             | {"cause": "operator"},
         )  # fmt: skip
-
-
-def gone(observed: Observation) -> Observation:
-    """What remains to be said of a unit that is no longer loaded."""
-    return replace(observed, state=State.STOPPED, main_pid=None, control_group="", drop_ins=())
 
 
 def same_file(one: str | None, other: str | None) -> bool:

@@ -22,6 +22,7 @@ class UnitCache:
         self._units: dict[str, UnitProperties] = {}
         self._signals: Counter[str] = Counter()
         self._removals: dict[str, asyncio.Event] = {}
+        self._told_to_stop: set[str] = set()
 
     def get(self, unit: str) -> UnitProperties | None:
         """The unit as last heard of, None if it is not loaded."""
@@ -36,7 +37,15 @@ class UnitCache:
         self._signals[event.unit] += 1
         unit = self._units.get(event.unit, UnitProperties(event.unit)).merge(event.properties)
         self._units[event.unit] = unit
+        if unit.is_up:
+            self._told_to_stop.discard(event.unit)
+        elif unit.active_state == "deactivating" and unit.job[0]:
+            self._told_to_stop.add(event.unit)
         return unit
+
+    def was_told_to_stop(self, unit: str) -> bool:
+        """Whether somebody was seen to stop the unit: without a job it ended by itself."""
+        return unit in self._told_to_stop
 
     def announce_removal(self, unit: str) -> None:
         """Systemd says that it unloads the unit. A daemon-reload says so too: ask before believing it."""

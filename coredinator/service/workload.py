@@ -4,10 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+from coredinator.service.drop_ins import setting_in
 from coredinator.service.executable import parse_name
 from coredinator.service.identity import Identity
 from coredinator.service.record import ServiceRecord
-from coredinator.service.state import Intent, observe
+from coredinator.service.state import Intent, Observation, observe
+from coredinator.services import Definition, HealthCheck, Limits
+from coredinator.services.limits import DEFAULTS, INFINITY, limit_properties, setting_of
 from coredinator.systemd import UnitProperties
 
 SLICE = "coredinator.slice"
@@ -19,38 +22,70 @@ _S = 1_000_000
 _STOP_TIMEOUT_USEC = 5 * _S
 
 
-def command_line(executable: str, identity: Identity, config_path: str | None) -> list[str]:
-    """The argument vector of a workload."""
-    if identity.spec.takes_config and config_path is not None:
-        return [executable, "--config-name", config_path]
-    return [executable]
-
-
-def workload_properties(record: ServiceRecord, *, systemd_version: int) -> dict[str, object]:
-    """Properties for StartTransientUnit. Raises ValueError for a record without an executable."""
+def command_line(record: ServiceRecord, definition: Definition) -> list[str]:
+    """The argument vector of a workload. Raises ValueError for a record without an executable."""
     if record.executable is None:
         raise ValueError(f"{record.unit} has no executable to run")
+    takes_config = record.identity.spec.takes_config and record.config_path is not None
+    config = ["--config-name", record.config_path] if takes_config and record.config_path else []
+    return [record.executable, *config, *definition.arguments]
+
+
+def effective_limits(record: ServiceRecord, definition: Definition) -> Limits:
+    """The limits of a service: its own, and for the rest those of the settings file."""
+    return (record.limits or Limits()).over(definition.limits)
+
+
+def own_limits(observed: Observation, definition: Definition | None) -> Limits | None:
+    """The limits that a unit which was found running has of its own: not from the settings file or a drop-in."""
+    general = definition.limits if definition else DEFAULTS
+    own = {
+        name: value
+        for name, value in observed.limits.given().items()
+        if getattr(general, name) != value and setting_in(observed.drop_ins, setting_of(name)) is None
+    }
+    return Limits(**own) if own else None
+
+
+def workload_properties(record: ServiceRecord, definition: Definition, *, systemd_version: int) -> dict[str, object]:
+    """Properties for StartTransientUnit. Raises ValueError for a record without an executable."""
     identity = record.identity
-    argv = command_line(record.executable, identity, record.config_path)
+    argv = command_line(record, definition)
     return {
         "Description": identity.spec.description.format(id=identity.instance),
-        "Type": "exec",
+        **_readiness(definition.health),
         # Of what a path can hold systemd takes all but '$' literally here; find_executable and
         # load_config refuse that one, for no spelling of it survives a daemon-reload on 252 and 257.
         "ExecStart": [(argv[0], argv, False)],
+        "Environment": [f"{name}={value}" for name, value in definition.environment],
         "Slice": SLICE,
-        "Restart": "always",
+        "Restart": definition.restart.value,
         "StartLimitIntervalUSec": 0,
         "TimeoutStopUSec": _STOP_TIMEOUT_USEC,
         "SyslogIdentifier": identity.service_id,
         "LogExtraFields": [f"{name}={value}".encode() for name, value in _fields(record).items()],
         "CPUAccounting": True,
+        "IOAccounting": True,
         "MemoryAccounting": True,
         "TasksAccounting": True,
+        **limit_properties(effective_limits(record, definition).given()),
         # At shutdown the manager stops first, so that it never takes the shutdown for an operator's stop.
         "Before": ["coredinator.service"],
         "AddRef": True,
         **_restart_delays(systemd_version),
+    }
+
+
+def _readiness(health: HealthCheck | None) -> dict[str, object]:
+    """When a unit counts as started, and what signs of life it owes to systemd."""
+    if health is None or health.probed:
+        return {"Type": "exec"}
+    return {
+        "Type": "notify",
+        # An executable may be a small loader whose child does the work, and sends the messages.
+        "NotifyAccess": "all",
+        "TimeoutStartUSec": int(health.grace * _S) or INFINITY,
+        "WatchdogUSec": int(health.timeout * _S),
     }
 
 

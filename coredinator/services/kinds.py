@@ -53,6 +53,11 @@ KINDS: dict[KindName, Kind] = {
             KindName.CORERL, "coredinator-agent", "corerl", versioned=True, topic="agent",
             description="CoreRL of agent {id}", id_suffix="-corerl", start_rank=3,
         ),
+        # Which program a one-off service runs is declared for each in the settings file.
+        Kind(
+            KindName.SERVICE, "coredinator-service", "", versioned=False, topic="service",
+            description="Service {id}", id_suffix="", start_rank=4,
+        ),
     )
 }  # fmt: skip
 """The kinds that can be started, by name."""

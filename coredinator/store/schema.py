@@ -49,6 +49,12 @@ _MIGRATIONS = (
 
     CREATE INDEX transitions_of_unit ON transitions (unit, id);
     """,
+    """
+    ALTER TABLE services ADD COLUMN limits TEXT;
+    ALTER TABLE services ADD COLUMN health TEXT;
+    ALTER TABLE services ADD COLUMN previous_version TEXT;
+    ALTER TABLE services ADD COLUMN frozen INTEGER NOT NULL DEFAULT 0;
+    """,
 )
 
 SCHEMA_VERSION = len(_MIGRATIONS)

@@ -132,6 +132,19 @@ class SystemdManager:
         """Stop a unit and wait for its job. Raises NoSuchUnit if it is not loaded."""
         return await self._run_job("StopUnit", unit, _unit_and_mode(unit), job_timeout)
 
+    async def restart_unit(self, unit: str, *, job_timeout: float) -> JobResult:
+        """Restart a loaded unit and wait for its job. Raises NoSuchUnit if it is not loaded."""
+        return await self._run_job("RestartUnit", unit, _unit_and_mode(unit), job_timeout)
+
+    async def set_unit_properties(self, unit: str, properties: Mapping[str, object]) -> None:
+        """Change properties of a loaded unit, for as long as it is loaded.
+
+        systemd keeps them as drop-ins beside the transient unit, and removes them with it. Raises
+        NoSuchUnit, and SystemdError for a property that cannot be changed at run time.
+        """
+        arguments = GLib.Variant("(sba(sv))", (unit, True, to_variants(properties)))
+        await self._call("SetUnitProperties", arguments, unit)
+
     async def reset_failed(self, unit: str) -> None:
         """Clear the failed state, the result and the restart counter; nothing if not loaded."""
         await self._ignore_missing("ResetFailedUnit", unit)

@@ -12,13 +12,20 @@ SIGNATURES: Mapping[str, str] = {
     "AddRef": "b",
     "Before": "as",
     "CPUAccounting": "b",
+    "CPUQuotaPerSecUSec": "t",
+    "CPUWeight": "t",
     "Description": "s",
+    "Environment": "as",
     "ExecStart": "a(sasb)",
+    "IOAccounting": "b",
+    "IOWeight": "t",
     "LimitDATA": "t",
     "LimitNOFILE": "t",
     "LogExtraFields": "aay",
     "MemoryAccounting": "b",
+    "MemoryHigh": "t",
     "MemoryMax": "t",
+    "Nice": "i",
     "NotifyAccess": "s",
     "Restart": "s",
     "RestartMaxDelayUSec": "t",
@@ -28,6 +35,8 @@ SIGNATURES: Mapping[str, str] = {
     "StartLimitIntervalUSec": "t",
     "SyslogIdentifier": "s",
     "TasksAccounting": "b",
+    "TasksMax": "t",
+    "TimeoutStartUSec": "t",
     "TimeoutStopUSec": "t",
     "Type": "s",
     "WatchdogUSec": "t",
@@ -35,7 +44,10 @@ SIGNATURES: Mapping[str, str] = {
 
 
 def to_variants(properties: Mapping[str, object]) -> list[tuple[str, GLib.Variant]]:
-    """Type each property for StartTransientUnit. Raises ValueError for an unknown name or a wrong type."""
+    """Type each property for StartTransientUnit or SetUnitProperties.
+
+    Raises ValueError for an unknown name or a wrong type.
+    """
     unknown = sorted(properties.keys() - SIGNATURES.keys())
     if unknown:
         raise ValueError(f"unknown unit properties: {', '.join(unknown)}")

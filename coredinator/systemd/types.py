@@ -52,6 +52,10 @@ def _dbus(name: str) -> dict[str, str]:
     return {"dbus": name}
 
 
+UNLIMITED = 2**64 - 1
+"""systemd's number for a limit or a weight that is not set."""
+
+
 @dataclass(frozen=True, slots=True)
 class UnitProperties:
     """The properties of a service unit that Coredinator reads; times in µs since the epoch."""
@@ -71,6 +75,14 @@ class UnitProperties:
     drop_in_paths: tuple[str, ...] = field(default=(), metadata=_dbus("DropInPaths"))
     exec_start: tuple[tuple[object, ...], ...] = field(default=(), metadata=_dbus("ExecStart"))
     log_extra_fields: tuple[tuple[int, ...], ...] = field(default=(), metadata=_dbus("LogExtraFields"))
+    memory_max: int = field(default=UNLIMITED, metadata=_dbus("MemoryMax"))
+    memory_high: int = field(default=UNLIMITED, metadata=_dbus("MemoryHigh"))
+    cpu_quota: int = field(default=UNLIMITED, metadata=_dbus("CPUQuotaPerSecUSec"))
+    cpu_weight: int = field(default=UNLIMITED, metadata=_dbus("CPUWeight"))
+    tasks_max: int = field(default=UNLIMITED, metadata=_dbus("TasksMax"))
+    io_weight: int = field(default=UNLIMITED, metadata=_dbus("IOWeight"))
+    nice: int = field(default=0, metadata=_dbus("Nice"))
+    freezer_state: str = field(default="running", metadata=_dbus("FreezerState"))
     status_text: str = field(default="", metadata=_dbus("StatusText"))
 
     def merge(self, changed: Mapping[str, object]) -> "UnitProperties":

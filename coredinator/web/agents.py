@@ -4,9 +4,19 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
-from coredinator.web.dependencies import AgentsOf
+from coredinator.agent.validation import validate_agent
+from coredinator.services.limits import LimitsModel
+from coredinator.web.dependencies import AgentsOf, RuntimeOf
 from coredinator.web.errors import problems
 from coredinator.web.models import AgentAnswer, Message, StartAgent, TransitionAnswer, UnknownAgent
+from coredinator.web.operation_models import (
+    LimitsAnswer,
+    UpgradeAgent,
+    UpgradeAnswer,
+    ValidateAgent,
+    ValidationAnswer,
+    VersionsAnswer,
+)
 
 router = APIRouter(prefix="/api/agents", tags=["agents"])
 
@@ -16,7 +26,19 @@ AgentId = Annotated[str, Path(examples=["backwash"])]
 @router.post("/start", responses=problems(400, 409, 422, 502, 503))
 async def start_agent(order: StartAgent, agents: AgentsOf) -> str:
     """Start CoreIO unless it runs, then CoreRL; the answer is the agent's id."""
-    return await agents.start(order.config_path, order.coreio_id, order.version)
+    limits = order.limits.limits() if order.limits else None
+    return await agents.start(order.config_path, order.coreio_id, order.version, limits)
+
+
+@router.post("/validate", responses=problems(400, 422))
+async def validate(order: ValidateAgent, runtime: RuntimeOf) -> ValidationAnswer:
+    """Say all that stands against a start, and create nothing.
+
+    Checked are the config, the ids, the executables, the ports that the config names (against those
+    of Coredinator, of other agents, and of whoever listens), the limits, and the health check's port.
+    """
+    around = await runtime.surroundings(order.config_path)
+    return ValidationAnswer.of(*await validate_agent(order.order(), around))
 
 
 @router.post("/{agent_id}/stop", responses=problems(502, 503))
@@ -24,6 +46,52 @@ async def stop_agent(agent_id: AgentId, agents: AgentsOf) -> Message:
     """Stop CoreRL of an agent. CoreIO goes on."""
     await agents.stop(agent_id)
     return Message(message=f"agent {agent_id} is stopped")
+
+
+@router.post("/{agent_id}/restart", responses=problems(400, 404, 409, 502, 503))
+async def restart_agent(agent_id: AgentId, agents: AgentsOf) -> Message:
+    """Restart CoreRL with the newest fitting executable, and start CoreIO unless it runs.
+
+    What runs is stopped only once its config can be read and an executable is there.
+    """
+    await agents.restart(agent_id)
+    return Message(message=f"agent {agent_id} was restarted")
+
+
+@router.get("/{agent_id}/versions", responses=problems(404))
+async def agent_versions(agent_id: AgentId, runtime: RuntimeOf) -> VersionsAnswer:
+    """Which version of CoreRL runs, and which are there."""
+    return VersionsAnswer.of(await runtime.upgrades.versions(agent_id))
+
+
+@router.post("/{agent_id}/upgrade", responses=problems(400, 404, 409, 422, 502, 503))
+async def upgrade_agent(agent_id: AgentId, runtime: RuntimeOf, order: UpgradeAgent | None = None) -> UpgradeAnswer:
+    """Run another version of CoreRL; the answer comes when it has proved itself, or has been rolled back.
+
+    The old version runs on until the new executable and the config have been checked, and comes back
+    if the new one ends, or does not become healthy within its grace period. It is pinned then.
+    """
+    order = order or UpgradeAgent()
+    outcome = await runtime.upgrades.upgrade(agent_id, order.version, order.grace)
+    return UpgradeAnswer.model_validate(outcome)
+
+
+@router.delete("/{agent_id}", responses=problems(404, 409, 502, 503))
+async def delete_agent(agent_id: AgentId, agents: AgentsOf) -> Message:
+    """Forget an agent that is stopped. Its CoreIO stays, and its config file anyway."""
+    await agents.delete(agent_id)
+    return Message(message=f"agent {agent_id} is forgotten")
+
+
+@router.patch("/{agent_id}/limits", responses=problems(400, 404, 409, 422, 502, 503))
+async def limit_agent(agent_id: AgentId, change: LimitsModel, agents: AgentsOf) -> LimitsAnswer:
+    """Change limits of CoreRL, at once and for all later starts.
+
+    Limits that are not named stay; null goes back to what the settings file says. `nice` of a
+    process cannot be changed while it runs and is taken at its next start.
+    """
+    waiting = await agents.change_limits(agent_id, change.changed)
+    return LimitsAnswer.of(agents.known(agent_id), waiting)
 
 
 @router.get("/{agent_id}/status")

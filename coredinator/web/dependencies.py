@@ -6,6 +6,7 @@ from fastapi import Depends, Request
 
 from coredinator.agent.agents import Agents
 from coredinator.agent.demo import TepDemo
+from coredinator.agent.one_offs import OneOffs
 from coredinator.runtime import Runtime
 
 
@@ -21,6 +22,11 @@ async def _demo(request: Request) -> TepDemo:
     return request.app.state.runtime.demo
 
 
+async def _one_offs(request: Request) -> OneOffs:
+    return request.app.state.runtime.one_offs
+
+
 RuntimeOf = Annotated[Runtime, Depends(_runtime)]
 AgentsOf = Annotated[Agents, Depends(_agents)]
 DemoOf = Annotated[TepDemo, Depends(_demo)]
+OneOffsOf = Annotated[OneOffs, Depends(_one_offs)]

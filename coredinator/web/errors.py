@@ -9,7 +9,15 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from coredinator import __version__
-from coredinator.errors import ConfigError, InvalidId, StoreError, UnitConflict, UnknownService
+from coredinator.errors import (
+    ConfigError,
+    ExecutableNotFound,
+    InvalidId,
+    InvalidLimits,
+    StoreError,
+    UnitConflict,
+    UnknownService,
+)
 from coredinator.systemd import SystemdError, SystemdUnavailable
 from coredinator.web.models import InvalidRequest, Problem
 
@@ -21,6 +29,8 @@ VERSION_HEADER = "X-CoreRL-Version"
 _STATUS: dict[type[Exception], int] = {
     ConfigError: 400,
     InvalidId: 422,
+    InvalidLimits: 422,
+    ExecutableNotFound: 409,
     UnknownService: 404,
     UnitConflict: 409,
     StoreError: 503,
@@ -29,11 +39,11 @@ _STATUS: dict[type[Exception], int] = {
 }
 
 _MEANING = {
-    400: "The config cannot be used; the detail names the file and the line",
+    400: "The body is no text, or the config cannot be used; the detail says which, with file and line",
     403: "A web page of an origin that is not allowed asks",
     404: "There is no such service",
     408: "The request took too long to arrive",
-    409: "The service runs with another config",
+    409: "What is asked for contradicts what runs or what is there; the detail says how",
     413: "The body is too large",
     422: "The request is malformed, or an id cannot become the name of a unit",
     502: "systemd refused",

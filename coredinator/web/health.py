@@ -6,13 +6,13 @@ from fastapi import APIRouter
 
 from coredinator import __version__
 from coredinator.web.dependencies import RuntimeOf
-from coredinator.web.models import BusConfig, BusHealth, Health, SystemdHealth
+from coredinator.web.models import BusConfig, BusHealth, ManagerHealth, SystemdHealth
 
 router = APIRouter(tags=["health"])
 
 
 @router.get("/api/healthcheck")
-async def healthcheck(runtime: RuntimeOf) -> Health:
+async def healthcheck(runtime: RuntimeOf) -> ManagerHealth:
     """Whether the event bus, systemd and the state database work; always 200."""
     bus, systemd, addresses = runtime.event_bus, runtime.systemd, runtime.addresses
     found = (
@@ -21,7 +21,7 @@ async def healthcheck(runtime: RuntimeOf) -> Health:
         ("state database", runtime.mirror.problem),
     )
     reasons = [f"{part}: {reason}" for part, reason in found if reason is not None]
-    return Health(
+    return ManagerHealth(
         status="degraded" if reasons else "healthy",
         process_id=os.getpid(),
         service="coredinator",

@@ -4,13 +4,15 @@ from datetime import datetime
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
 from coredinator.agent.agents import AgentStatus
 from coredinator.agent.demo import DemoStatus
 from coredinator.service.accounting import usage_of
-from coredinator.service.record import ServiceRecord
+from coredinator.service.record import Health, ServiceRecord
 from coredinator.service.rows import Transition
 from coredinator.service.state import Intent, State
+from coredinator.services.limits import NO_LIMITS, Limits, LimitsModel
 
 
 class StartCoreio(BaseModel):
@@ -28,8 +30,33 @@ class StartCoreio(BaseModel):
     )
 
 
+class StartLimitedCoreio(StartCoreio):
+    """Which config to start a CoreIO with, and within which limits."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"config_path": "/etc/plant/backwash.yaml", "limits": {"memory_max": "512M"}}]}
+    )
+
+    limits: LimitsModel | None = Field(
+        default=None, description="What it may use; without this it keeps the limits that it had"
+    )
+
+
 class StartAgent(StartCoreio):
     """Which config to start an agent with, and with which CoreRL."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"config_path": "/etc/plant/backwash.yaml"},
+                {
+                    "config_path": "/etc/plant/backwash.yaml",
+                    "version": "1.4.2",
+                    "limits": {"memory_max": "2G", "cpu_quota": "150%"},
+                },
+            ]
+        }
+    )
 
     version: str | None = Field(
         default=None,
@@ -37,10 +64,55 @@ class StartAgent(StartCoreio):
         examples=["1.4.2"],
         max_length=100,
     )
+    limits: LimitsModel | None = Field(
+        default=None, description="What CoreRL may use; without this it keeps the limits that it had"
+    )
+
+
+class HealthVerdict(BaseModel):
+    """What a health check found of a service that runs."""
+
+    healthy: bool
+    detail: str
+
+    @classmethod
+    def of(cls, health: Health | None) -> Self | None:
+        """The answer for a verdict, if there is one."""
+        return None if health is None else cls(healthy=health.ok, detail=health.detail)
+
+
+SERVICE_EXAMPLE: JsonDict = {
+    "id": "coretelemetry",
+    "state": "running",
+    "intended_state": "running",
+    "config_path": "/etc/plant/telemetry.yaml",
+    "unit": "coredinator-service@coretelemetry.service",
+    "main_pid": 4711,
+    "executable": "/opt/coredinator/1.4.2/linux-coretelemetry-v1.4.2",
+    "version": "1.4.2",
+    "since": "2026-11-24T09:00:00Z",
+    "restarts": 0,
+    "result": "success",
+    "exit_status": None,
+    "error": None,
+    "memory_bytes": 73400320,
+    "memory_peak_bytes": 81788928,
+    "cpu_seconds": 12.5,
+    "tasks": 4,
+    "io_read_bytes": 1048576,
+    "io_write_bytes": 4096,
+    "unavailable": [],
+    "limits": {"memory_max": 268435456, "tasks_max": 4096},
+    "health": {"healthy": True, "detail": "answers on port 8001"},
+    "frozen": False,
+    "drop_ins": ["/usr/lib/systemd/system/coredinator-service@.service.d/10-ceiling.conf"],
+}
 
 
 class ServiceStatus(BaseModel):
     """A service, as last seen by systemd. Times are UTC; what is not known is null."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [SERVICE_EXAMPLE]})
 
     id: str
     state: State
@@ -56,7 +128,17 @@ class ServiceStatus(BaseModel):
     exit_status: int | None = Field(description="Exit code or signal number of the last main process")
     error: str | None = Field(description="Why the last start made no unit")
     memory_bytes: int | None
+    memory_peak_bytes: int | None
     cpu_seconds: float | None
+    tasks: int | None = Field(description="Processes and threads")
+    io_read_bytes: int | None
+    io_write_bytes: int | None
+    unavailable: list[str] = Field(description="Figures that the kernel does not give for this unit, and hence null")
+    limits: dict[str, int | str] = Field(
+        description="Limits in force, drop-ins included; of a stopped service those that it was given itself"
+    )
+    health: HealthVerdict | None = Field(description="What its health check found; null without one, or not yet")
+    frozen: bool = Field(description="Whether an operator holds it still (systemctl freeze)")
     drop_ins: list[str] = Field(description="Drop-in files that apply to the unit")
 
     @classmethod
@@ -79,9 +161,22 @@ class ServiceStatus(BaseModel):
             exit_status=observed.exit_status,
             error=record.error,
             memory_bytes=usage.memory_bytes,
+            memory_peak_bytes=usage.memory_peak_bytes,
             cpu_seconds=usage.cpu_seconds,
+            tasks=usage.tasks,
+            io_read_bytes=usage.io_read_bytes,
+            io_write_bytes=usage.io_write_bytes,
+            unavailable=list(usage.unavailable),
+            limits=_limits(record).shown(),
+            health=HealthVerdict.of(record.health),
+            frozen=observed.frozen,
             drop_ins=list(observed.drop_ins),
         )
+
+
+def _limits(record: ServiceRecord) -> Limits:
+    in_force = record.observed.limits
+    return in_force if record.state is not State.STOPPED and in_force.given() else record.limits or NO_LIMITS
 
 
 class AgentAnswer(BaseModel):
@@ -241,7 +336,7 @@ class SystemdHealth(BaseModel):
     version: int
 
 
-class Health(BaseModel):
+class ManagerHealth(BaseModel):
     """The manager's health; `reasons` say what is degraded."""
 
     status: str

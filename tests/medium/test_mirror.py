@@ -12,7 +12,7 @@ import pytest
 
 from coredinator.errors import StoreError
 from coredinator.service.identity import identify
-from coredinator.service.record import Pending, ServiceRecord
+from coredinator.service.record import Health, Pending, ServiceRecord
 from coredinator.service.rows import (
     Transition,
     record_from_row,
@@ -21,7 +21,8 @@ from coredinator.service.rows import (
     transition_to_row,
 )
 from coredinator.service.state import Intent, Observation, State
-from coredinator.services import KindName
+from coredinator.services import KindName, Limits
+from coredinator.services.limits import INFINITY
 from coredinator.store import Mirror
 from tests.support.world import damage
 
@@ -31,13 +32,17 @@ FULL = ServiceRecord(
     "/etc/x/back wash.yaml",
     Intent.RUNNING,
     Pending.START,
-    "/opt/linux-corerl-v1.0.0",
-    "1.0.0",
-    "1.0.0",
-    "shared",
-    "an error",
-    Observation(
-        State.RUNNING, 7, datetime(2026, 11, 24, 9, 0, 0, 123456, UTC), 3, "success", 9, "/a/b", ("/etc/x.conf",)
+    executable="/opt/linux-corerl-v1.0.0",
+    version="1.0.0",
+    pinned_version="1.0.0",
+    previous_version="0.9.0",
+    coreio_id="shared",
+    error="an error",
+    limits=Limits(memory_max=INFINITY, nice=-5),
+    health=Health(ok=False, detail="no answer"),
+    observed=Observation(
+        State.RUNNING, 7, datetime(2026, 11, 24, 9, 0, 0, 123456, UTC), 3, "success", 9, "/a/b", ("/etc/x.conf",),
+        frozen=True,
     ),
 )  # fmt: skip
 BARE = ServiceRecord(identify(KindName.COREIO, "x"), "x", None, Intent.STOPPED)

@@ -7,7 +7,7 @@ from coredinator.service.identity import Identity, identify
 from coredinator.service.record import ServiceRecord
 from coredinator.service.state import Intent
 from coredinator.service.workload import adopt, workload_properties
-from coredinator.services import KindName
+from coredinator.services import KINDS, Definition, KindName
 from coredinator.systemd import UnitProperties
 from coredinator.systemd.properties import to_variants
 
@@ -18,18 +18,19 @@ def record(identity: Identity, config: str = "/etc/x/backwash.yaml", coreio: str
     )
 
 
+DEFINITION = Definition(KINDS[KindName.CORERL])
 AGENT = identify(KindName.CORERL, "backwash")
 
 
 def test_old_versions_of_systemd_get_no_properties_they_do_not_know() -> None:
-    old, new = (workload_properties(record(AGENT), systemd_version=version) for version in (252, 257))
+    old, new = (workload_properties(record(AGENT), DEFINITION, systemd_version=version) for version in (252, 257))
     assert set(new) - set(old) == {"RestartSteps", "RestartMaxDelayUSec"}
     assert (old["RestartUSec"], new["RestartUSec"], new["RestartMaxDelayUSec"]) == (500_000, 100_000, 30_000_000)
 
 
 @pytest.mark.parametrize("version", [252, 257])
 def test_every_property_has_a_signature(version: int) -> None:
-    typed = to_variants(workload_properties(record(AGENT), systemd_version=version))
+    typed = to_variants(workload_properties(record(AGENT), DEFINITION, systemd_version=version))
     assert all(isinstance(value, GLib.Variant) for _, value in typed)
 
 
@@ -44,7 +45,7 @@ def test_a_wrong_type_is_refused_by_name() -> None:
 
 
 def test_a_path_is_one_argument_as_it_stands() -> None:
-    properties = workload_properties(record(AGENT, "/etc/100%/a b.yaml"), systemd_version=257)
+    properties = workload_properties(record(AGENT, "/etc/100%/a b.yaml"), DEFINITION, systemd_version=257)
     assert properties["ExecStart"] == [
         (
             "/opt/linux-corerl-v1.2.3",
@@ -55,19 +56,19 @@ def test_a_path_is_one_argument_as_it_stands() -> None:
 
 
 def test_the_opc_ua_server_takes_no_argument() -> None:
-    properties = workload_properties(record(identify(KindName.UASERVER, "demo")), systemd_version=257)
+    properties = workload_properties(record(identify(KindName.UASERVER, "demo")), DEFINITION, systemd_version=257)
     assert properties["ExecStart"] == [("/opt/linux-corerl-v1.2.3", ["/opt/linux-corerl-v1.2.3"], False)]
 
 
 def test_a_record_without_executable_makes_no_unit() -> None:
     with pytest.raises(ValueError, match="executable"):
-        workload_properties(ServiceRecord(AGENT, "a", None, Intent.RUNNING), systemd_version=257)
+        workload_properties(ServiceRecord(AGENT, "a", None, Intent.RUNNING), DEFINITION, systemd_version=257)
 
 
 @pytest.mark.parametrize("config", ["/etc/x/backwash.yaml", "/etc/100%/two words.yaml"])
 def test_a_record_is_read_back_from_its_unit(config: str) -> None:
     original = record(AGENT, config)
-    properties = workload_properties(original, systemd_version=257)
+    properties = workload_properties(original, DEFINITION, systemd_version=257)
     fields = properties["LogExtraFields"]
     assert isinstance(fields, list)
     unit = UnitProperties(AGENT.unit).merge(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import httpx
+import yaml
 import zmq
 
 SLEEPER = "#!/bin/sh\necho started with $*\nexec sleep infinity\n"
@@ -58,6 +59,10 @@ def coreio_unit(coreio_id: str) -> str:
     return systemd_escape("coredinator-coreio@.service", coreio_id)
 
 
+def service_unit(name: str) -> str:
+    return systemd_escape("coredinator-service@.service", name)
+
+
 def systemd_escape(template: str, text: str) -> str:
     done = subprocess.run(
         ["systemd-escape", f"--template={template}", "--", text], check=True, capture_output=True, text=True
@@ -100,6 +105,13 @@ class Host:
     def config(self, name: str, text: str = "agent_name: test\n") -> Path:
         path = self.configs / f"{name}.yaml"
         path.write_text(text)
+        return path
+
+    def settings(self, **values: object) -> Path:
+        """Write a settings file, of which the manager's next launch takes notice."""
+        path = self.folder / "coredinator.yaml"
+        path.write_text(yaml.safe_dump(values))
+        self.extra_flags = ["--config", str(path)]
         return path
 
     def command(self) -> list[str]:
@@ -160,7 +172,7 @@ class Host:
         finally:
             host.close()
 
-    def start(self, config: Path, **more: str) -> str:
+    def start(self, config: Path, **more: object) -> str:
         answer = self.api.post("/api/agents/start", json={"config_path": str(config), **more})
         assert answer.status_code == 200, answer.text
         return answer.json()
@@ -181,6 +193,27 @@ class Host:
 
     def pids(self, agent_id: str) -> tuple[int, int]:
         return self.corerl(agent_id)["main_pid"], self.coreio(agent_id)["main_pid"]
+
+    def service(self, name: str) -> dict[str, Any]:
+        """The status of a one-off service."""
+        answer = self.api.get(f"/api/services/{name}/status")
+        assert answer.status_code == 200, answer.text
+        return answer.json()["status"]
+
+    def wait_service(self, name: str, state: str) -> dict[str, Any]:
+        wait_for(lambda: self.service(name)["state"] == state, what=f"{name} {state}")
+        return self.service(name)
+
+    def post(self, path: str, body: object = None, *, code: int = 200) -> Any:  # noqa: ANN401  # JSON
+        answer = self.api.post(path, json=body)
+        assert answer.status_code == code, answer.text
+        return answer.json()
+
+    @contextlib.contextmanager
+    def another_client(self) -> Iterator[httpx.Client]:
+        """A client for a request that the manager is not to answer; the end of the manager is no error."""
+        with httpx.Client(base_url=self.api.base_url, timeout=60) as client, contextlib.suppress(httpx.TransportError):
+            yield client
 
     def health(self) -> dict[str, Any]:
         answer = self.api.get("/api/healthcheck")

@@ -1,6 +1,6 @@
 """The manager's start when many agents run already."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +14,7 @@ ADOPTION = Figure(
 
 
 @contextmanager
-def adoption(folder: Path, scale: Scale) -> Iterator[Round]:
+def adoption(folder: Path, scale: Scale) -> Generator[Round]:
     """With a database that knows the agents, and an empty one where there are none."""
     names = names_of(scale.fleet)
     with Manager(folder) as manager:

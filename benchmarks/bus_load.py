@@ -2,7 +2,7 @@
 
 import struct
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -80,7 +80,7 @@ class Clients:
 
 
 @contextmanager
-def clients(pub_port: int, sub_port: int, peers: int) -> Iterator[Clients]:
+def clients(pub_port: int, sub_port: int, peers: int) -> Generator[Clients]:
     """Start the processes, and wait until every subscriber hears every publisher."""
     context = get_context("spawn")
     with ExitStack() as stack:

@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -25,7 +25,7 @@ _POLL = 0.001
 
 
 @contextmanager
-def crashes(folder: Path, scale: Scale) -> Iterator[Round]:
+def crashes(folder: Path, scale: Scale) -> Generator[Round]:
     """Each agent crashes once in a round: later crashes wait longer, as they should."""
     names = names_of(scale.crashes)
     with Manager(folder) as manager:

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
@@ -63,7 +63,7 @@ def cases(scale: Scale) -> list[Case]:
 
 
 @contextmanager
-def bus(_folder: Path, scale: Scale) -> Iterator[Round]:
+def bus(_folder: Path, scale: Scale) -> Generator[Round]:
     """Both proxies run throughout; only one has something to do at a time."""
     ports = free_ports(4)
     ours = ["coredinator.event_bus", "--host", HOST, "--pub-port", str(ports[0]), "--sub-port", str(ports[1])]
@@ -89,7 +89,7 @@ def bus(_folder: Path, scale: Scale) -> Iterator[Round]:
 
 
 @contextmanager
-def running(module: Sequence[str]) -> Iterator[int]:
+def running(module: Sequence[str]) -> Generator[int]:
     """A proxy's process, with the watchdog that its unit sets; its PID."""
     environment = os.environ | {"WATCHDOG_USEC": "20000000"}
     with subprocess.Popen([sys.executable, "-m", *module], env=environment) as process:  # noqa: S603  # our own command

@@ -1,7 +1,7 @@
 """How costs grow with the number of units."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from math import log
@@ -31,7 +31,7 @@ FIGURES = tuple(
 
 
 @contextmanager
-def growth(folder: Path, scale: Scale) -> Iterator[Round]:
+def growth(folder: Path, scale: Scale) -> Generator[Round]:
     """From few units to many, each time with a new manager."""
     with Manager(folder) as manager:
 

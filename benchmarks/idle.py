@@ -1,7 +1,7 @@
 """What the manager costs while nothing happens."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,13 +11,15 @@ from benchmarks.processes import cpu_seconds, memory_bytes, thread_count
 
 _MB = 1_000_000
 
-CPU = Figure("idle-cpu", f"idle with {FULL.fleet} agents: CPU", "% of a core", Goal(0.5), comparison=Comparison.ITSELF)
+CPU = Figure(
+    "idle-cpu", f"idle with {FULL.fleet} agents: CPU of one core", "%", Goal(0.5), comparison=Comparison.ITSELF
+)
 MEMORY = Figure("idle-memory", f"idle with {FULL.fleet} agents: RSS", "MB", Goal(100), comparison=Comparison.ITSELF)
 THREADS = Figure("idle-threads", f"idle with {FULL.fleet} agents: threads", "", Goal(6), comparison=Comparison.ITSELF)
 
 
 @contextmanager
-def idle(folder: Path, scale: Scale) -> Iterator[Round]:
+def idle(folder: Path, scale: Scale) -> Generator[Round]:
     """The manager has started the agents itself; nobody asks it anything."""
     with Manager(folder) as manager:
         manager.launch()

@@ -9,7 +9,7 @@ import json
 import signal
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -54,7 +54,7 @@ class Seen:
 
 
 @contextmanager
-def lag(folder: Path, scale: Scale) -> Iterator[Round]:
+def lag(folder: Path, scale: Scale) -> Generator[Round]:
     """CoreRL of the agents is restarted and killed in turn."""
     names = names_of(min(_AGENTS, scale.fleet))
     with Manager(folder) as manager:
@@ -127,7 +127,7 @@ def _kill(unit: str) -> Call:
 
 
 @contextmanager
-def watching(database: Path, sub_port: int) -> Iterator[Connection]:
+def watching(database: Path, sub_port: int) -> Generator[Connection]:
     """A process that looks at the database and listens to the bus; told to end it answers with a `Seen`."""
     context = get_context("spawn")
     here, there = context.Pipe()

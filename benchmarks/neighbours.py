@@ -9,8 +9,8 @@ see its neighbours: a thread outside of it looks for them (`serve`) and answers 
 import os
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Client, Listener
@@ -69,12 +69,12 @@ def used_between(before: Snapshot, after: Snapshot) -> float:
     What a process that ended had used before is in its parent's times of children now; it is taken off
     again. Where nobody waited for it, what it used last is not known to anyone.
     """
-    known: Counter[int] = Counter()
+    known: defaultdict[int, float] = defaultdict(float)
     for pid, usage in before.items():
         if pid not in after:
             heir = next((parent for parent in _lineage(before, usage.parent) if parent in after), None)
             if heir is not None:
-                known[heir] += usage.own + usage.children  # type: ignore[assignment]  # a Counter may hold floats
+                known[heir] += usage.own + usage.children
     total = 0.0
     for pid, usage in after.items():
         past = before.get(pid, Usage(usage.parent, 0.0))
@@ -104,7 +104,7 @@ class Gate:
         self.allowed = allowed
 
     @contextmanager
-    def watch(self) -> Iterator[Watch]:
+    def watch(self) -> Generator[Watch]:
         """Watch the others as long as the block lasts."""
         watch = Watch()
         before, started = self._look(), time.monotonic()
@@ -118,7 +118,7 @@ class Gate:
 
 
 @contextmanager
-def serve(path: Path) -> Iterator[None]:
+def serve(path: Path) -> Generator[None]:
     """Show whoever asks at the socket what processes there are beside this one's tree."""
     listener = Listener(str(path))
 

@@ -28,7 +28,7 @@ def draw(results: Mapping[str, Any], path: Path) -> None:
 
 
 def _draw_goals(axes: Any, results: Mapping[str, Any]) -> None:  # noqa: ANN401  # matplotlib has no types
-    shown = list(reversed(results.values()))
+    shown = list(results.values())[::-1]
     spent = [max(result["spent"], _LEAST) for result in shown]
     axes.barh(
         [result["title"] for result in shown], spent,

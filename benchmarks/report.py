@@ -18,16 +18,18 @@ _BEGIN, _END = "<!-- results: written by make bench -->\n", "<!-- end of results
 # The signs of prose, not those of a program.
 # ruff: noqa: RUF001
 
+_NARROW = ("figure", "ours", "limit", "value", "spread", "goal", "met", "others")
 _COLUMNS = ("figure", "ours", "limit", "value", "spread", "goal", "met", "rounds", "others")
 
 
 def show(results: Mapping[str, Any], console: Console) -> None:
-    """Print the table, with keys for titles."""
+    """Print the table, narrow enough for a terminal."""
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for column in _COLUMNS:
+    for column in _NARROW:
         table.add_column(column, no_wrap=True, justify="left" if column == "figure" else "right")
     for key, result in results.items():
-        table.add_row(key, *row(result)[1:], style=None if result["met"] else "red")
+        cells = dict(zip(_COLUMNS, row(result), strict=True)) | {"figure": key}
+        table.add_row(*(cells[column] for column in _NARROW), style=None if result["met"] else "red")
     console.print(table)
 
 
@@ -56,12 +58,12 @@ def markdown(results: Mapping[str, Any]) -> str:
 def row(result: Mapping[str, Any]) -> list[str]:
     """The cells of one result."""
     kind, goal = result["comparison"], result["goal"]
-    unit = {Comparison.RATIO: " ×", Comparison.DIFFERENCE: f" {result['unit']} more"}.get(kind, f" {result['unit']}")
+    unit = {Comparison.RATIO: " ×", Comparison.DIFFERENCE: " more"}.get(kind, "")
     return [
         result["title"],
         f"{number(result['ours'])} {result['unit']}".strip(),
         "–" if result["limit"] is None else f"{number(result['limit'])} {result['unit']}".strip(),
-        (number(result["value"]) + unit).strip(),
+        number(result["value"]) + unit,
         f"{number(result['low'])}–{number(result['high'])}",
         f"{'≤' if goal['at most'] else '≥'} {number(goal['value'])}",
         "yes" if result["met"] else "no",

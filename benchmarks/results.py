@@ -5,7 +5,7 @@ import os
 import platform
 import sqlite3
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,7 @@ def describe(result: Result) -> dict[str, Any]:
     }
 
 
-def machine() -> Mapping[str, str]:
+def machine() -> dict[str, str]:
     """What the figures were measured on."""
     systemd = subprocess.run(["systemctl", "--version"], check=True, capture_output=True, text=True)  # noqa: S607  # found on PATH
     names = [line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]

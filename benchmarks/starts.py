@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -27,7 +27,7 @@ MANY = Figure(
 
 
 @contextmanager
-def one_by_one(folder: Path, scale: Scale) -> Iterator[Round]:
+def one_by_one(folder: Path, scale: Scale) -> Generator[Round]:
     """Each start is timed; the manager is warm, and is not there while the limit is measured."""
     names = names_of(scale.starts)
     with Manager(folder) as manager:
@@ -73,7 +73,7 @@ async def time_starts(manager: Manager, names: list[str]) -> list[float]:
 
 
 @contextmanager
-def concurrently(folder: Path, scale: Scale) -> Iterator[Round]:
+def concurrently(folder: Path, scale: Scale) -> Generator[Round]:
     """The manager is new in each round and knows nothing; it is not there while the limit is measured."""
     names = names_of(scale.bundles)
     with Manager(folder) as manager:

@@ -1,6 +1,6 @@
 """Reading: status answers with many agents, and the list of even more."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,7 +23,7 @@ LIST = Figure("list", f"GET list of {FULL.listed:,} agents", "1/s", Goal(0.7, at
 
 
 @contextmanager
-def status(folder: Path, scale: Scale) -> Iterator[Round]:
+def status(folder: Path, scale: Scale) -> Generator[Round]:
     """Each connection asks for all agents in turn; each agent has a CoreIO of its own."""
     names = names_of(scale.fleet)
     with Manager(folder) as manager:
@@ -33,7 +33,7 @@ def status(folder: Path, scale: Scale) -> Iterator[Round]:
 
 
 @contextmanager
-def listing(folder: Path, scale: Scale) -> Iterator[Round]:
+def listing(folder: Path, scale: Scale) -> Generator[Round]:
     """All agents share one CoreIO, which the list does not show."""
     with Manager(folder) as manager:
         manager.launch()

@@ -1,6 +1,6 @@
 """Stopping many agents at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,7 +17,7 @@ MANY = Figure(
 
 
 @contextmanager
-def concurrently(folder: Path, scale: Scale) -> Iterator[Round]:
+def concurrently(folder: Path, scale: Scale) -> Generator[Round]:
     """CoreRL of each agent is stopped; CoreIO goes on, here as there."""
     names = names_of(scale.bundles)
     with Manager(folder) as manager:

@@ -9,6 +9,7 @@ from gi.repository import Gio, GLib
 
 from coredinator.service.record import ServiceRecord
 from coredinator.service.workload import workload_properties
+from coredinator.services import Definition
 from coredinator.systemd.escape import object_path_to_unit
 from coredinator.systemd.properties import to_variants
 
@@ -47,7 +48,8 @@ class BareSystemd:
 
     def start(self, record: ServiceRecord) -> Call:
         """The call that starts the unit of a service, with the properties that the manager gives it."""
-        properties = to_variants(workload_properties(record, systemd_version=self.version))
+        definition = Definition(record.identity.spec)
+        properties = to_variants(workload_properties(record, definition, systemd_version=self.version))
         return "StartTransientUnit", GLib.Variant("(ssa(sv)a(sa(sv)))", (record.unit, "fail", properties, []))
 
     def run_jobs(self, calls: Sequence[Call], *, at_once: int = 1) -> float:

@@ -90,7 +90,7 @@ class Maintenance:
                 if unit is not None and not unit.at_rest:
                     raise UnitConflict(f"{identity.unit} is {unit.active_state}; stop it before it is deleted")
                 await self._launcher.discard(identity.unit)
-            self._registry.forget(identity)
+            await self._registry.forget(identity)
 
     async def change_limits(self, identity: Identity, change: Callable[[Limits], Limits]) -> list[str]:
         """Change the service's own limits, at once where it runs; return those that wait for its next start.

@@ -104,10 +104,19 @@ class Registry:
         if (record := self._records.get(unit)) is not None:
             self.update(replace(record, pending=None), cause)
 
-    def forget(self, identity: Identity) -> None:
-        """Drop the record of a service."""
-        if self._records.pop(identity.unit, None) is not None:
-            self._mirror.forget(identity.unit)
+    async def forget(self, identity: Identity) -> None:
+        """Drop the record of a service, and return when that is on stable storage.
+
+        On StoreError it is known as before.
+        """
+        record = self._records.pop(identity.unit, None)
+        if record is None:
+            return
+        try:
+            await self._mirror.commit([], forgotten=[identity.unit])
+        except BaseException:
+            self._records.setdefault(identity.unit, record)
+            raise
 
     def note(self, record: ServiceRecord, cause: str, previous: State | None = None) -> None:
         """Add a line to the unit's history."""
@@ -151,7 +160,8 @@ class Registry:
         for unit, record in before:
             current = self._records[unit]
             if record is None:
-                self.forget(current.identity)
+                del self._records[unit]
+                self._mirror.forget(unit)
             else:
                 self.update(_as_observed(record, current), cause)
 

@@ -94,7 +94,7 @@ class Supervisor:
             await self._systemd.wait_available()
             await self._launcher.stop(record)
             await self._launcher.discard(identity.unit)
-            self._registry.forget(identity)
+            await self._registry.forget(identity)
 
     def handle(self, event: UnitChanged | UnitRemoved) -> None:
         """Take in a signal of systemd about any unit; those that are no workloads are ignored."""

@@ -77,10 +77,13 @@ class Mirror:
         """Look soon whether the file is still there and ours, and begin a new one if it is not."""
         self._submit(_Write(Changes()))
 
-    async def commit(self, services: Iterable[Row], meta: Mapping[str, str] | None = None) -> None:
-        """Write rows and meta values in one transaction and return when they are durable."""
+    async def commit(
+        self, services: Iterable[Row], meta: Mapping[str, str] | None = None, *, forgotten: Iterable[str] = ()
+    ) -> None:
+        """Write rows and meta values, delete those of units, in one transaction; return when it is durable."""
         done = asyncio.get_running_loop().create_future()
         rows: dict[str, Row | None] = {row["unit"]: row for row in services}
+        rows.update(dict.fromkeys(forgotten))
         self._submit(_Write(Changes(rows, meta=dict(meta or {})), done))
         await done
 

@@ -29,6 +29,8 @@ def deed(name: str, *arguments: st.SearchStrategy[object]) -> st.SearchStrategy[
 requests = st.one_of(
     deed("start", _agents, st.sampled_from([None, "shared"])),
     deed("stop", _agents),
+    deed("restart", _agents),
+    deed("delete", _agents),
     deed("start_coreio", _agents, _coreios),
     deed("stop_coreio", _coreios),
 )

@@ -136,8 +136,10 @@ class World:
         # Units of which the manager may say, since that moment, that an operator acted on them.
         self.operated: set[str] = set()
         self.settled_at = datetime.now(UTC)
-        # Whether the database was damaged while there was no room for a new one.
+        # Whether the database was damaged while there was no room for a new one, and whether what was
+        # in it only is lost for the next manager.
         self.wounded = False
+        self.lost = False
         self.filler = self.host.state_dir / "filler"
         self.host.state_dir.mkdir()
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", self.host.state_dir], check=True)
@@ -181,6 +183,18 @@ class World:
         wishes = ((corerl(agent), Wanted.STOPPED),)
         return Action("agent stopped", wishes, lambda: self._post(f"/api/agents/{agent}/stop"))
 
+    def restart(self, agent: str) -> Action:
+        """CoreIO is started before CoreRL is restarted, and if that cannot be it runs all the same."""
+        links = self.links.get(agent, set())
+        wishes = ((corerl(agent), Wanted.RUNNING), (corerl(agent), Wanted.SAME))
+        wishes += tuple((coreio(name), Wanted.RUNNING) for name in links)
+        refusal = Outcome.REFUSED if agent not in self.links else Outcome.UNKNOWN
+        return Action("agent restarted", wishes, lambda: self._post(f"/api/agents/{agent}/restart", refusal=refusal))
+
+    def delete(self, agent: str) -> Action:
+        wishes = ((corerl(agent), Wanted.GONE),)
+        return Action("agent deleted", wishes, lambda: self._request("DELETE", f"/api/agents/{agent}"))
+
     def start_coreio(self, agent: str, name: str) -> Action:
         body = {"config_path": str(self.host.configs / f"{agent}.yaml"), "coreio_id": name}
         wishes = ((coreio(name), Wanted.RUNNING),)
@@ -221,8 +235,7 @@ class World:
     def end_manager(self, way: str) -> Action:
         def carry_out() -> Outcome:
             {"kill": self.host.kill, "terminate": self.host.terminate}[way]()
-            if self.wounded:
-                self._expect_loss()
+            self.lost = self.lost or self.wounded
             return Outcome.DONE
 
         return Action(f"manager ended by {way}", (), carry_out)
@@ -266,10 +279,8 @@ class World:
         def carry_out() -> Outcome:
             with contextlib.suppress(OSError):  # a full disk takes no damage either
                 damage(self.host.state_dir / "coredinator.db", way)
-            if self.up and self.disk_full:
-                self.wounded = True
-            elif not self.up:
-                self._expect_loss()
+            self.wounded = self.wounded or (self.up and self.disk_full)
+            self.lost = self.lost or not self.up
             return Outcome.DONE
 
         return Action(f"database: {way}, {'manager up' if self.up else 'manager down'}", (), carry_out)
@@ -315,6 +326,8 @@ class World:
 
     def launch(self) -> None:
         """Start the manager; where the disk is full it may decline, and then in one line."""
+        if self.lost:
+            self._expect_loss()
         count("manager launched on a full disk" if self.disk_full else "manager launched")
         if not self.disk_full:
             self.host.launch()
@@ -524,7 +537,7 @@ class World:
         if self.disk_full:
             return
         self.operated.clear()
-        self.wounded = False
+        self.wounded = self.lost = False
         self.settled_at = datetime.now(UTC)
         self.expected = {
             unit: Expected(
@@ -539,9 +552,15 @@ class World:
             if "coreio" in of["service_statuses"]
         }
 
-    def _post(self, path: str, body: dict[str, str] | None = None) -> Outcome:
+    def _post(self, path: str, body: dict[str, str] | None = None, *, refusal: Outcome = Outcome.REFUSED) -> Outcome:
+        return self._request("POST", path, body, refusal=refusal)
+
+    def _request(
+        self, method: str, path: str, body: dict[str, str] | None = None, *, refusal: Outcome = Outcome.REFUSED
+    ) -> Outcome:
+        """Ask the API; `refusal` is what an answer of 400, 404 or 409 means."""
         try:
-            answer = self.host.api.post(path, json=body)
+            answer = self.host.api.request(method, path, json=body)
         except httpx.ConnectError:
             return Outcome.REFUSED
         except httpx.TransportError:
@@ -550,7 +569,7 @@ class World:
             return Outcome.DONE
         assert answer.status_code in {400, 404, 409, 503}, answer.text
         # 503: systemd or the disk was out of reach, perhaps for the second of two services only.
-        return Outcome.UNKNOWN if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE else Outcome.REFUSED
+        return Outcome.UNKNOWN if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE else refusal
 
 
 STATES = {

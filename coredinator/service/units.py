@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from dataclasses import replace
 
 from coredinator.service.identity import WORKLOAD_PATTERN, parse_unit
 from coredinator.systemd import ListedUnit, SystemdManager, UnitChanged, UnitProperties
@@ -66,14 +65,8 @@ class UnitCache:
             if self._signals[unit] == before:
                 self._units[unit] = properties
                 return properties
-            # Only what no signal carries is safe to take over from a late answer.
-            self._units[unit] = replace(
-                self._units.get(unit, properties),
-                control_group=properties.control_group,
-                drop_in_paths=properties.drop_in_paths,
-                exec_start=properties.exec_start,
-                log_extra_fields=properties.log_extra_fields,
-            )
+            # What signals carry is newer than this answer; the rest comes with none.
+            self._units[unit] = properties.merge_newer(self._units.get(unit, properties))
         return self._units[unit]
 
     async def verify(self, unit: str) -> UnitProperties | None:

@@ -1,6 +1,7 @@
 """Starting and stopping one service, and following what systemd and operators do to it."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -73,6 +74,9 @@ class Supervisor:
                     return
             await self._systemd.wait_available()
             await self._launcher.start(wanted)
+            with contextlib.suppress(SystemdError):  # it was started all the same
+                if self._is_up(wanted.unit):
+                    await self._refresh(wanted.unit)  # so that the next status tells all of it
         self._settle_soon(wanted.unit)
 
     def refuse_other_config(self, current: ServiceRecord, config_path: str | None) -> None:
@@ -250,11 +254,11 @@ class Supervisor:
     async def _settle(self, name: str, look: _Look) -> None:
         async with self._locks.hold(name):
             match look:
-                case _Look.READ:
+                case _Look.READ if not self._units.is_read(name):
                     await self._refresh(name)
                 case _Look.VERIFY:
                     await self._verify(name)
-                case _Look.NONE:
+                case _:
                     pass
             record = self._registry.get(name)
             unit = self._units.get(name)

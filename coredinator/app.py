@@ -59,11 +59,11 @@ class Server(uvicorn.Server):
             listener.listen(_QUEUE)  # asyncio has made the queue as short as its batches
         if self.started:
             _log.info("coredinator %s serves its API", __version__, extra={"message_id": MessageId.MANAGER_READY})
-            daemon.notify("READY=1")
+            _tell_systemd("READY=1")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Say that the end is near, then end."""
-        daemon.notify("STOPPING=1")
+        _tell_systemd("STOPPING=1")
         await super().shutdown(sockets)
 
 
@@ -180,11 +180,17 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def _tell_systemd(message: str) -> None:
+    """sd_notify(3); a service manager that has gone in the meantime is no reason to stumble."""
+    with contextlib.suppress(OSError):
+        daemon.notify(message)
+
+
 async def _feed_watchdog() -> None:
     """Ping systemd's watchdog at half its interval (sd_watchdog_enabled(3)); nothing without one."""
     interval = int(os.environ.get("WATCHDOG_USEC", "0")) / 2_000_000
     while interval:
-        daemon.notify("WATCHDOG=1")
+        _tell_systemd("WATCHDOG=1")
         await asyncio.sleep(interval)
 
 

@@ -25,6 +25,7 @@ UNIT = "coredinator-eventbus.service"
 _S = 1_000_000
 _MIB = 1024 * 1024
 _JOB_TIMEOUT = 15.0
+_READ_ATTEMPTS = 5
 
 
 class EventBusUnit:
@@ -41,6 +42,7 @@ class EventBusUnit:
         self._refusal: str | None = None
         self._lock = asyncio.Lock()
         self._was_running = False
+        self._signals = 0
         systemd.listen(self._handle)
 
     @property
@@ -81,8 +83,14 @@ class EventBusUnit:
 
     async def refresh(self) -> None:
         """Read the unit's state anew. Raises SystemdUnavailable."""
-        loaded = [unit for unit in await self._systemd.list_units(UNIT) if unit.load_state != "not-found"]
-        self._unit = await self._systemd.unit_properties(UNIT) if loaded else None
+        for _ in range(_READ_ATTEMPTS):
+            before = self._signals
+            loaded = [unit for unit in await self._systemd.list_units(UNIT) if unit.load_state != "not-found"]
+            unit = await self._systemd.unit_properties(UNIT) if loaded else None
+            if self._signals == before:
+                self._unit = unit
+                return
+            # A signal has overtaken the answer and is newer: ask again.
 
     async def _ensure(self) -> None:
         await self.refresh()
@@ -131,6 +139,7 @@ class EventBusUnit:
     def _handle(self, event: Event) -> None:
         match event:
             case UnitChanged(unit=unit, properties=properties) if unit == UNIT:
+                self._signals += 1
                 self._unit = (self._unit or UnitProperties(UNIT)).merge(properties)
                 self._report()
             case Disconnected():

@@ -1,9 +1,11 @@
 """Starting and stopping one service, and following what systemd and operators do to it."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from enum import IntEnum
 from pathlib import Path
 
 from coredinator.errors import StoreError, UnitConflict
@@ -30,6 +32,14 @@ from coredinator.utils.keyed_lock import KeyedLock
 _log = logging.getLogger(__name__)
 
 
+class _Look(IntEnum):
+    """How to look at a unit before deciding: the last signal is enough, it is loaded, it may be gone."""
+
+    NONE = 0
+    READ = 1
+    VERIFY = 2
+
+
 class Supervisor:
     """Start and stop are idempotent and serialised per unit; nothing here locks more than one unit."""
 
@@ -41,8 +51,8 @@ class Supervisor:
         self._launcher = Launcher(systemd, registry, self._units, base_path, self._catalogue)
         self._locks = KeyedLock()
         self.maintenance = Maintenance(systemd, registry, self._units, self._launcher, self._locks, self._settle_soon)
-        # Units to decide about, and whether to ask systemd first; one task for each.
-        self._due: dict[str, bool] = {}
+        # Units to decide about, and how to look at them first; one task for each.
+        self._due: dict[str, _Look] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def start(self, wanted: ServiceRecord, *, any_config: bool = False) -> None:
@@ -64,6 +74,9 @@ class Supervisor:
                     return
             await self._systemd.wait_available()
             await self._launcher.start(wanted)
+            with contextlib.suppress(SystemdError):  # it was started all the same
+                if self._is_up(wanted.unit):
+                    await self._refresh(wanted.unit)  # so that the next status tells all of it
         self._settle_soon(wanted.unit)
 
     def refuse_other_config(self, current: ServiceRecord, config_path: str | None) -> None:
@@ -102,13 +115,13 @@ class Supervisor:
             return
         if isinstance(event, UnitRemoved):
             self._units.announce_removal(event.unit)
-            self._settle_soon(event.unit, verify=True)
+            self._settle_soon(event.unit, _Look.VERIFY)
             return
         before = self._units.get(event.unit)
         unit = self._units.apply(event)
         self._observed(unit)
         if before is None or before.invocation_id != unit.invocation_id:
-            self._settle_soon(event.unit, verify=True)  # drop-ins and cgroup come with no signal
+            self._settle_soon(event.unit, _Look.READ)  # drop-ins and cgroup come with no signal
         elif unit.at_rest or before.at_rest:
             self._settle_soon(event.unit)
 
@@ -151,7 +164,7 @@ class Supervisor:
                 await self._refresh(name)
                 self._settle_soon(name)
         for name in sorted(self._units.names() - listed.keys()):
-            self._settle_soon(name, verify=True)
+            self._settle_soon(name, _Look.VERIFY)
         for name in self._names():
             record = self._registry.get(name)
             decision = decide(record, self._units.get(name), fresh_systemd=False)
@@ -218,30 +231,35 @@ class Supervisor:
         elif (record := self._registry.get(name)) is not None:
             self._registry.observe(name, gone(record.observed), "systemd")
 
-    def _settle_soon(self, name: str, *, verify: bool = False) -> None:
+    def _settle_soon(self, name: str, look: _Look = _Look.NONE) -> None:
         """Decide about a unit once whoever holds its lock is done."""
-        self._due[name] = verify or self._due.get(name, False)
+        self._due[name] = max(look, self._due.get(name, _Look.NONE))
         if name not in self._tasks:
             self._tasks[name] = asyncio.get_running_loop().create_task(self._settle_due(name))
 
     async def _settle_due(self, name: str) -> None:
         try:
             while name in self._due:
-                await self._settle_safely(name, verify=self._due.pop(name))
+                await self._settle_safely(name, self._due.pop(name))
         finally:
             self._tasks.pop(name, None)
 
-    async def _settle_safely(self, name: str, *, verify: bool = False) -> None:
+    async def _settle_safely(self, name: str, look: _Look = _Look.NONE) -> None:
         """Settle a unit; trouble with one never touches another, and is met again on the slow timer."""
         try:
-            if verify:
-                await self._verify(name)
-            await self._settle(name)
+            await self._settle(name, look)
         except (SystemdError, StoreError, UnitConflict) as error:
             _log.warning("%s: %s; will be tried again", name, error)
 
-    async def _settle(self, name: str) -> None:
+    async def _settle(self, name: str, look: _Look) -> None:
         async with self._locks.hold(name):
+            match look:
+                case _Look.READ if not self._units.is_read(name):
+                    await self._refresh(name)
+                case _Look.VERIFY:
+                    await self._verify(name)
+                case _:
+                    pass
             record = self._registry.get(name)
             unit = self._units.get(name)
             match decide(record, unit, fresh_systemd=False):

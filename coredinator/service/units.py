@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from dataclasses import replace
 
 from coredinator.service.identity import WORKLOAD_PATTERN, parse_unit
 from coredinator.systemd import ListedUnit, SystemdManager, UnitChanged, UnitProperties
@@ -22,6 +21,7 @@ class UnitCache:
         self._units: dict[str, UnitProperties] = {}
         self._signals: Counter[str] = Counter()
         self._removals: dict[str, asyncio.Event] = {}
+        self._read: dict[str, bytes] = {}
         self._told_to_stop: set[str] = set()
 
     def get(self, unit: str) -> UnitProperties | None:
@@ -63,24 +63,25 @@ class UnitCache:
         for _ in range(_READ_ATTEMPTS):
             before = self._signals[unit]
             properties = await self._systemd.unit_properties(unit)
+            self._read[unit] = properties.invocation_id
             if self._signals[unit] == before:
                 self._units[unit] = properties
                 return properties
-            # Only what no signal carries is safe to take over from a late answer.
-            self._units[unit] = replace(
-                self._units.get(unit, properties),
-                control_group=properties.control_group,
-                drop_in_paths=properties.drop_in_paths,
-                exec_start=properties.exec_start,
-                log_extra_fields=properties.log_extra_fields,
-            )
+            # What signals carry is newer than this answer; the rest comes with none.
+            self._units[unit] = properties.merge_newer(self._units.get(unit, properties))
         return self._units[unit]
+
+    def is_read(self, unit: str) -> bool:
+        """Whether all properties were read since the unit was last started; what is set at its start is known then."""
+        known = self._units.get(unit)
+        return known is not None and self._read.get(unit) == known.invocation_id
 
     async def verify(self, unit: str) -> UnitProperties | None:
         """Ask whether the unit is loaded, and for its properties if so."""
         # Unit names hold no wildcards, and systemd takes a backslash literally (FNM_NOESCAPE).
         if unit not in await self.list(unit):
             self._units.pop(unit, None)
+            self._read.pop(unit, None)
             return None
         return await self.read(unit)
 

@@ -109,7 +109,8 @@ class Mirror:
     def _submit(self, write: _Write) -> None:
         with self._wake:
             self._writes.append(write)
-            self._wake.notify()
+            if len(self._writes) == 1 or write.done is not None:
+                self._wake.notify()
 
     def _run(self) -> None:
         while True:

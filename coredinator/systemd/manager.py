@@ -15,7 +15,7 @@ from gi.repository import Gio, GLib
 from coredinator.systemd.connection import BusConnection, Match
 from coredinator.systemd.errors import AlreadySubscribed, NoSuchUnit, NotReferenced, SystemdError, SystemdUnavailable
 from coredinator.systemd.escape import object_path_to_unit, unit_to_object_path
-from coredinator.systemd.properties import to_variants
+from coredinator.systemd.properties import to_variant, tuple_of
 from coredinator.systemd.types import (
     FIELD_BY_DBUS_NAME,
     Connected,
@@ -38,6 +38,7 @@ _MANAGER = "org.freedesktop.systemd1.Manager"
 _PROPERTIES = "org.freedesktop.DBus.Properties"
 _BUS = "org.freedesktop.DBus"
 _FINISHED_JOBS_KEPT = 1024
+_NO_OTHER_UNITS = GLib.Variant("a(sa(sv))", [])
 
 
 class Scope(StrEnum):
@@ -119,7 +120,9 @@ class SystemdManager:
         self, unit: str, properties: Mapping[str, object], *, job_timeout: float
     ) -> JobResult:
         """Create and start a unit and wait for its job. Raises UnitExists if one is loaded."""
-        arguments = GLib.Variant("(ssa(sv)a(sa(sv)))", (unit, "fail", to_variants(properties), []))
+        arguments = tuple_of(
+            GLib.Variant("s", unit), GLib.Variant("s", "fail"), to_variant(properties), _NO_OTHER_UNITS
+        )
         if properties.get("AddRef"):
             self._references[unit] += 1
         return await self._run_job("StartTransientUnit", unit, arguments, job_timeout)
@@ -142,7 +145,7 @@ class SystemdManager:
         systemd keeps them as drop-ins beside the transient unit, and removes them with it. Raises
         NoSuchUnit, and SystemdError for a property that cannot be changed at run time.
         """
-        arguments = GLib.Variant("(sba(sv))", (unit, True, to_variants(properties)))
+        arguments = tuple_of(GLib.Variant("s", unit), GLib.Variant("b", True), to_variant(properties))  # noqa: FBT003
         await self._call("SetUnitProperties", arguments, unit)
 
     async def reset_failed(self, unit: str) -> None:
@@ -337,10 +340,23 @@ def _unit_and_mode(unit: str) -> GLib.Variant:
 
 
 def _of_interest(properties: GLib.Variant) -> dict[str, object]:
-    """Unpack only what UnitProperties has: a service has some 300 properties."""
+    """Unpack only what UnitProperties has: a service has some 400 properties."""
+    given = GLib.VariantDict.new(properties)
     found: dict[str, object] = {}
     for name in FIELD_BY_DBUS_NAME:
-        value = cast("GLib.Variant | None", properties.lookup_value(name, None))
+        value = given.lookup_value(name, None)
         if value is not None:
-            found[name] = value.unpack()
+            found[name] = _unpack(value)
     return found
+
+
+def _unpack(value: GLib.Variant) -> object:
+    """The value as a Python object, bytes for arrays of bytes, which GLib would take apart one by one."""
+    match value.get_type_string():
+        case "ay":
+            return value.get_data_as_bytes().get_data() or b""
+        case "aay":
+            children = (value.get_child_value(index) for index in range(value.n_children()))
+            return tuple(child.get_data_as_bytes().get_data() or b"" for child in children)
+        case _:
+            return value.unpack()

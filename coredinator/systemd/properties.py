@@ -5,8 +5,11 @@ a name which is not in the table is therefore refused here, before anything is s
 """
 
 from collections.abc import Mapping
+from typing import cast
 
 from gi.repository import GLib
+
+_BYTES = GLib.VariantType("ay")
 
 SIGNATURES: Mapping[str, str] = {
     "AddRef": "b",
@@ -43,18 +46,38 @@ SIGNATURES: Mapping[str, str] = {
 }
 
 
-def to_variants(properties: Mapping[str, object]) -> list[tuple[str, GLib.Variant]]:
-    """Type each property for StartTransientUnit or SetUnitProperties.
+def tuple_of(*items: GLib.Variant) -> GLib.Variant:
+    """A tuple, made without looking at what is in the items once more."""
+    return GLib.Variant.new_tuple(*items)  # pyright: ignore  # noqa: PGH003  # the stubs know one item only
+
+
+def to_variant(properties: Mapping[str, object]) -> GLib.Variant:
+    """The properties as StartTransientUnit and SetUnitProperties take them, each with its type: a(sv).
 
     Raises ValueError for an unknown name or a wrong type.
     """
     unknown = sorted(properties.keys() - SIGNATURES.keys())
     if unknown:
         raise ValueError(f"unknown unit properties: {', '.join(unknown)}")
-    typed: list[tuple[str, GLib.Variant]] = []
+    pairs = GLib.VariantBuilder.new(GLib.VariantType("a(sv)"))
     for name, value in properties.items():
         try:
-            typed.append((name, GLib.Variant(SIGNATURES[name], value)))
+            typed = GLib.Variant.new_variant(_typed(SIGNATURES[name], value))
         except (TypeError, OverflowError) as error:
             raise ValueError(f"unit property {name}={value!r} is not of type {SIGNATURES[name]}") from error
-    return typed
+        pairs.add_value(tuple_of(GLib.Variant.new_string(name), typed))
+    return pairs.end()
+
+
+def _typed(signature: str, value: object) -> GLib.Variant:
+    if signature != "aay":
+        return GLib.Variant(signature, value)
+    # GLib.Variant would make one of every byte.
+    items = [GLib.Variant.new_from_bytes(_BYTES, GLib.Bytes.new(item), trusted=True) for item in _byte_strings(value)]
+    return GLib.Variant.new_array(_BYTES, items)
+
+
+def _byte_strings(value: object) -> list[bytes]:
+    if not isinstance(value, list):
+        raise TypeError("not a list")
+    return cast("list[bytes]", value)

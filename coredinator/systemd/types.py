@@ -70,11 +70,11 @@ class UnitProperties:
     exec_main_status: int = field(default=0, metadata=_dbus("ExecMainStatus"))
     n_restarts: int = field(default=0, metadata=_dbus("NRestarts"))
     state_change_usec: int = field(default=0, metadata=_dbus("StateChangeTimestamp"))
-    invocation_id: tuple[int, ...] = field(default=(), metadata=_dbus("InvocationID"))
+    invocation_id: bytes = field(default=b"", metadata=_dbus("InvocationID"))
     control_group: str = field(default="", metadata=_dbus("ControlGroup"))
     drop_in_paths: tuple[str, ...] = field(default=(), metadata=_dbus("DropInPaths"))
     exec_start: tuple[tuple[object, ...], ...] = field(default=(), metadata=_dbus("ExecStart"))
-    log_extra_fields: tuple[tuple[int, ...], ...] = field(default=(), metadata=_dbus("LogExtraFields"))
+    log_extra_fields: tuple[bytes, ...] = field(default=(), metadata=_dbus("LogExtraFields"))
     memory_max: int = field(default=UNLIMITED, metadata=_dbus("MemoryMax"))
     memory_high: int = field(default=UNLIMITED, metadata=_dbus("MemoryHigh"))
     cpu_quota: int = field(default=UNLIMITED, metadata=_dbus("CPUQuotaPerSecUSec"))
@@ -89,6 +89,10 @@ class UnitProperties:
         """A copy with the D-Bus properties in `changed`; names that are of no interest are ignored."""
         known = {FIELD_BY_DBUS_NAME[name]: value for name, value in changed.items() if name in FIELD_BY_DBUS_NAME}
         return replace(self, **{name: _freeze(value) for name, value in known.items()})
+
+    def merge_newer(self, signalled: "UnitProperties") -> "UnitProperties":
+        """A copy with what systemd's signals carry, taken from `signalled`."""
+        return replace(self, **{name: getattr(signalled, name) for name in _SIGNALLED})
 
     @property
     def at_rest(self) -> bool:
@@ -122,9 +126,15 @@ class UnitProperties:
     @property
     def extra_fields(self) -> dict[str, str]:
         """LogExtraFields= as a mapping."""
-        pairs = (bytes(raw).decode(errors="replace").partition("=") for raw in self.log_extra_fields)
+        pairs = (raw.decode(errors="replace").partition("=") for raw in self.log_extra_fields)
         return {name: value for name, _, value in pairs}
 
+
+_SIGNALLED = (
+    "active_state", "sub_state", "job", "main_pid", "result", "exec_main_code", "exec_main_status",
+    "n_restarts", "state_change_usec", "invocation_id", "freezer_state", "status_text",
+)  # fmt: skip
+"""Fields whose properties emit PropertiesChanged (org.freedesktop.systemd1(5))."""
 
 FIELD_BY_DBUS_NAME: Mapping[str, str] = {
     item.metadata["dbus"]: item.name for item in fields(UnitProperties) if "dbus" in item.metadata

@@ -51,3 +51,11 @@ def test_layers_point_one_way() -> None:
         if re.match(rf"from coredinator\.{other}\b", line)
     ]
     assert found == []
+
+
+def test_the_tests_that_the_documents_name_exist() -> None:
+    text = (ROOT / "docs" / "reliability.md").read_text()
+    sources = {path.name: path.read_text() for path in (ROOT / "tests").rglob("test_*.py")}
+    assert set(re.findall(r"test_\w+\.py", text)) - sources.keys() == set()
+    functions = set(re.findall(r"^(?:async )?def (test_\w+)", "\n".join(sources.values()), re.MULTILINE))
+    assert set(re.findall(r"::(test_\w+)", text)) - functions == set()

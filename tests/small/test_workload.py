@@ -9,7 +9,7 @@ from coredinator.service.state import Intent
 from coredinator.service.workload import adopt, workload_properties
 from coredinator.services import KINDS, Definition, KindName
 from coredinator.systemd import UnitProperties
-from coredinator.systemd.properties import to_variants
+from coredinator.systemd.properties import to_variant
 
 
 def record(identity: Identity, config: str = "/etc/x/backwash.yaml", coreio: str | None = "one of it") -> ServiceRecord:
@@ -30,18 +30,27 @@ def test_old_versions_of_systemd_get_no_properties_they_do_not_know() -> None:
 
 @pytest.mark.parametrize("version", [252, 257])
 def test_every_property_has_a_signature(version: int) -> None:
-    typed = to_variants(workload_properties(record(AGENT), DEFINITION, systemd_version=version))
-    assert all(isinstance(value, GLib.Variant) for _, value in typed)
+    properties = workload_properties(record(AGENT), DEFINITION, systemd_version=version)
+    typed = to_variant(properties)
+    assert typed.get_type_string() == "a(sv)"
+    assert [name for name, _ in typed.unpack()] == list(properties)
+
+
+def test_fields_of_the_log_are_bytes_as_they_stand() -> None:
+    expected = GLib.Variant("a(sv)", [("LogExtraFields", GLib.Variant("aay", [b"A=1", b"B=\xff"]))])
+    assert to_variant({"LogExtraFields": [b"A=1", b"B=\xff"]}).equal(expected)
 
 
 def test_unknown_properties_are_refused_by_name() -> None:
     with pytest.raises(ValueError, match="Descripton"):
-        to_variants({"Descripton": "a typing error"})
+        to_variant({"Descripton": "a typing error"})
 
 
 def test_a_wrong_type_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="RestartUSec"):
-        to_variants({"RestartUSec": "100ms"})
+        to_variant({"RestartUSec": "100ms"})
+    with pytest.raises(ValueError, match="LogExtraFields"):
+        to_variant({"LogExtraFields": "A=1"})
 
 
 def test_a_path_is_one_argument_as_it_stands() -> None:
@@ -75,7 +84,7 @@ def test_a_record_is_read_back_from_its_unit(config: str) -> None:
         {
             "ActiveState": "active",
             "ExecStart": properties["ExecStart"],
-            "LogExtraFields": [list(field) for field in fields],
+            "LogExtraFields": fields,
         }
     )
     adopted = adopt(AGENT, unit)

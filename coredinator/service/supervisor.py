@@ -272,7 +272,7 @@ class Supervisor:
                 case Decision.WANT_STOPPED if record is not None:
                     await self._confirm_stopped(record)
                 case Decision.WANT_RUNNING if record is not None:
-                    await self._operator_said(record, Intent.RUNNING)
+                    self._operator_said(record, Intent.RUNNING)
                 case _:
                     self._registry.clear_pending(name, "recovery")
 
@@ -300,12 +300,14 @@ class Supervisor:
         await self._verify(record.unit)
         again = decide(record, self._units.get(record.unit), fresh_systemd=False)
         if again is Decision.WANT_STOPPED and not await self._systemd.is_stopping():
-            await self._operator_said(self._registry.get(record.unit) or record, Intent.STOPPED)
+            self._operator_said(record, Intent.STOPPED)
 
-    async def _operator_said(self, record: ServiceRecord, intent: Intent) -> None:
+    def _operator_said(self, record: ServiceRecord, intent: Intent) -> None:
         """Take a start or stop that was not asked of us for what it is: somebody's wish."""
-        wanted = replace(record, intent=intent, pending=None, error=None)
-        await self._registry.commit([wanted], "operator")
+        current = self._registry.get(record.unit) or record
+        wanted = replace(current, intent=intent, pending=None, error=None)
+        # Not waited for: should it be lost, the unit says the same to the next manager.
+        self._registry.update(wanted, "operator")
         self._registry.note(wanted, f"operator wants it {intent}")
         started = intent is Intent.RUNNING
         _log.info(

@@ -92,7 +92,7 @@ def test_what_an_operator_wants_while_the_disk_is_full_is_written_down_later(wor
     host = world.host
     world.do(world.fill_disk())
     systemctl("stop", agent_unit("backwash"))
-    wait_for(lambda: host.status("backwash")["state"] == "stopped")
+    wait_for(lambda: host.status("backwash")["intended_state"] == "stopped")
     world.do(world.free_disk())
     wait_for(lambda: intents(host)[agent_unit("backwash")] == "stopped")
 

@@ -89,15 +89,13 @@ class Upgrades:
         UnknownService, ExecutableNotFound, UnitConflict, ConfigError, SystemdUnavailable, StoreError;
         the old version runs on then.
         """
-        record = self._agents.known(agent_id)
-        if agent_id in self._tasks:
-            raise UnitConflict(f"an upgrade of agent {agent_id!r} is under way; wait for its end")
-        if record.intent is Intent.STOPPED:
-            raise UnitConflict(f"agent {agent_id!r} is stopped; its next start takes the newest version")
         pin = None if version == NEWEST else version.removeprefix("v")
+        config_path = self._ready(agent_id).config_path
         target = await self._choose(pin)
-        if record.config_path is not None:
-            await load_config(record.config_path)
+        if config_path is not None:
+            await load_config(config_path)
+        # Once more, for others may have been quicker meanwhile; from here to the task nobody can be.
+        record = self._ready(agent_id)
         if str(target.path) == record.executable:
             self._registry.update(replace(record, pinned_version=pin), "upgrade")
             return Upgrade(agent_id, Outcome.UNCHANGED, record.version, record.version)
@@ -107,9 +105,15 @@ class Upgrades:
     def resume(self) -> None:
         """Go on watching over upgrades that a former manager left on trial."""
         for record in self._registry.of_kind(KindName.CORERL):
-            agent_id = record.identity.instance
-            if record.previous_version is not None and agent_id not in self._tasks:
-                self._keep(agent_id, self._on_trial(record, record.previous_version, self._grace()))
+            agent_id, previous = record.identity.instance, record.previous_version
+            if previous is None or agent_id in self._tasks:
+                continue
+            if record.version == previous:
+                self._registry.update(replace(record, pinned_version=previous, previous_version=None), "upgrade")
+                reason = "the manager ended before the version that runs was stopped"
+                self._tell(record, "upgrade_failed", MessageId.UPGRADE_FAILED, previous, previous, reason)
+            else:
+                self._keep(agent_id, self._on_trial(record, previous, self._grace()))
 
     async def close(self) -> None:
         """Let go of what is under way; the next manager goes on with it."""
@@ -117,6 +121,15 @@ class Upgrades:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _ready(self, agent_id: str) -> ServiceRecord:
+        """An agent that can be upgraded. Raises UnknownService, UnitConflict."""
+        record = self._agents.known(agent_id)
+        if agent_id in self._tasks:
+            raise UnitConflict(f"an upgrade of agent {agent_id!r} is under way; wait for its end")
+        if record.intent is Intent.STOPPED:
+            raise UnitConflict(f"agent {agent_id!r} is stopped; its next start takes the newest version")
+        return record
 
     async def _choose(self, pin: str | None) -> Executable:
         target = await asyncio.to_thread(find_executable, self._base_path, self._corerl.spec, pin)

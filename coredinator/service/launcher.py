@@ -12,7 +12,7 @@ from coredinator.service.config_file import read_config
 from coredinator.service.executable import Executable, find_executable
 from coredinator.service.record import Pending, ServiceRecord
 from coredinator.service.registry import Registry, log_fields
-from coredinator.service.state import Intent
+from coredinator.service.state import Intent, observe
 from coredinator.service.units import UnitCache
 from coredinator.service.workload import workload_properties
 from coredinator.services import Catalogue, Definition, KindName
@@ -122,6 +122,9 @@ class Launcher:
         if unit is not None and unit.active_state == "failed":
             # A process that ends with an error when it is told to stop has been stopped all the same.
             await self._systemd.reset_failed(record.unit)
+            # systemd answers before it tells of the new state, and whoever asked for the stop may look at once.
+            if (unit := await self._units.verify(record.unit)) is not None:
+                self._registry.observe(record.unit, observe(unit), "request")
         if unwritten is not None:
             raise StoreError(f"{record.unit} was stopped, but that is not written down yet: {unwritten}")
         self._registry.clear_pending(record.unit, "request")

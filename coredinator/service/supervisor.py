@@ -18,7 +18,7 @@ from coredinator.service.record import Pending, ServiceRecord
 from coredinator.service.registry import Registry, log_fields
 from coredinator.service.state import Intent, State, gone, observe
 from coredinator.service.units import UnitCache
-from coredinator.service.workload import adopt, own_limits
+from coredinator.service.workload import adopt, as_it_runs, own_limits
 from coredinator.services import Catalogue, Restart
 from coredinator.systemd import (
     SystemdError,
@@ -273,8 +273,17 @@ class Supervisor:
                     await self._confirm_stopped(record)
                 case Decision.WANT_RUNNING if record is not None:
                     self._operator_said(record, Intent.RUNNING)
+                case _ if record is not None and unit is not None and _is_being_restarted(record, unit):
+                    pass  # it is started once it is at rest, should whoever was about to do it be gone
                 case _:
                     self._registry.clear_pending(name, "recovery")
+                    self._correct(name)
+
+    def _correct(self, name: str) -> None:
+        """Have the record say what runs, also where a restart had another executable in mind and was cut short."""
+        record, unit = self._registry.get(name), self._units.get(name)
+        if record is not None and unit is not None and unit.is_up and unit.argv and unit.argv[0] != record.executable:
+            self._registry.update(as_it_runs(record, unit), "recovery")
 
     async def _adopt(self, unit: UnitProperties) -> None:
         identity = parse_unit(unit.name)
@@ -316,6 +325,10 @@ class Supervisor:
             extra=log_fields(wanted, MessageId.OPERATOR_STARTED if started else MessageId.OPERATOR_STOPPED)
             | {"cause": "operator"},
         )  # fmt: skip
+
+
+def _is_being_restarted(record: ServiceRecord, unit: UnitProperties) -> bool:
+    return record.pending is Pending.START and unit.active_state == "deactivating"
 
 
 def same_file(one: str | None, other: str | None) -> bool:

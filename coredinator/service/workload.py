@@ -1,6 +1,7 @@
 """The properties of a workload's transient unit, and reading them back from a running one."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -105,19 +106,27 @@ def _fields(record: ServiceRecord) -> Mapping[str, str]:
 
 def adopt(identity: Identity, unit: UnitProperties) -> ServiceRecord:
     """The record of a unit that runs but is not in the mirror, out of what systemd has of it."""
-    argv = unit.argv
-    executable = argv[0] if argv else None
-    named = parse_name(Path(executable).name, identity.spec) if executable else None
-    config_path = argv[argv.index("--config-name") + 1] if "--config-name" in argv[:-1] else None
     fields = unit.extra_fields
     coreio_id = fields.get("COREDINATOR_COREIO")
-    return ServiceRecord(
+    record = ServiceRecord(
         identity=identity,
         agent_id=fields.get("COREDINATOR_AGENT", identity.instance),
-        config_path=config_path,
+        config_path=None,
         intent=Intent.RUNNING if unit.is_up else Intent.STOPPED,
-        executable=executable,
-        version=str(named.version) if named and named.version else None,
         coreio_id=unquote(coreio_id) if coreio_id else None,
         observed=observe(unit),
+    )
+    return as_it_runs(record, unit)
+
+
+def as_it_runs(record: ServiceRecord, unit: UnitProperties) -> ServiceRecord:
+    """The record with the executable and the config of the unit's command line."""
+    argv = unit.argv
+    executable = argv[0] if argv else None
+    named = parse_name(Path(executable).name, record.identity.spec) if executable else None
+    return replace(
+        record,
+        executable=executable,
+        version=str(named.version) if named and named.version else None,
+        config_path=argv[argv.index("--config-name") + 1] if "--config-name" in argv[:-1] else None,
     )

@@ -1,8 +1,20 @@
 """Restarting and forgetting agents and CoreIO services."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
-from tests.support.host import CRASHER, Host, Subscriber, agent_unit, coreio_unit, wait_for, workload_units
+from tests.support.host import (
+    CRASHER,
+    STUBBORN,
+    Host,
+    Subscriber,
+    agent_unit,
+    coreio_unit,
+    show,
+    wait_for,
+    workload_units,
+)
 
 AGENT = agent_unit("backwash")
 
@@ -71,6 +83,21 @@ def test_what_runs_is_not_stopped_for_a_restart_that_cannot_succeed(host: Host) 
     assert "corerl" in host.post("/api/agents/backwash/restart", code=409)["detail"]
     assert host.pids("backwash") == pids
     assert host.status("backwash")["state"] == "running"
+
+
+def test_a_restart_that_was_cut_short_while_it_stopped_is_seen_through(host: Host) -> None:
+    host.install("corerl", script=STUBBORN)
+    host.start(host.config("backwash"))
+    pid = host.corerl("backwash")["main_pid"]
+    with ThreadPoolExecutor(1) as pool, host.another_client() as client:
+        pool.submit(client.post, "/api/agents/backwash/restart")
+        wait_for(lambda: show(AGENT, "ActiveState") == "deactivating", what="the stop")
+        host.kill()
+    host.launch()
+    wait_for(lambda: host.corerl("backwash")["main_pid"] not in {None, pid}, timeout=20, what="a new process")
+    assert host.status("backwash")["intended_state"] == "running"
+    causes = {line["cause"] for line in host.api.get("/api/agents/backwash/history").json()}
+    assert "operator" not in " ".join(causes)
 
 
 def test_a_stopped_agent_is_deleted_with_its_unit(host: Host) -> None:

@@ -1,5 +1,7 @@
 """Versions of CoreRL: which there are, going to another one, and back if it is no good."""
 
+import contextlib
+import sqlite3
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +13,7 @@ import pytest
 from tests.support.host import (
     CRASHER,
     SLEEPER,
+    STUBBORN,
     Host,
     Subscriber,
     agent_unit,
@@ -152,19 +155,68 @@ def test_one_upgrade_at_a_time_and_a_stop_ends_it(running: Host) -> None:
     assert running.corerl("backwash")["version"] == "1.1.0"
 
 
+def test_of_many_upgrades_at_once_one_is_made(running: Host) -> None:
+    with ThreadPoolExecutor(16) as pool:
+        calls = [pool.submit(running.api.post, "/api/agents/backwash/upgrade", json={"grace": 1}) for _ in range(16)]
+        answers = [call.result() for call in calls]
+    assert sorted(answer.status_code for answer in answers) == [200] + [409] * 15
+    history = running.api.get("/api/agents/backwash/history").json()
+    assert [line["cause"] for line in history].count("upgrade to 1.1.0") == 1
+
+
 def test_a_new_manager_goes_on_watching_over_an_upgrade(running: Host) -> None:
     # Ends only once it is told to, so that it does so under the second manager.
     signal = running.folder / "end"
     running.install("corerl", "v1.1.0", f"#!/bin/sh\nwhile ! [ -e '{signal}' ]; do sleep 0.05; done\nexit 3\n")
+    old = running.corerl("backwash")["main_pid"]
     abandoned = threading.Thread(target=_try_upgrade, args=(running,))
     abandoned.start()
-    wait_for(lambda: running.corerl("backwash")["version"] == "1.1.0")
+    wait_for(lambda: running.corerl("backwash")["main_pid"] not in {None, old})
     running.kill()
     abandoned.join()
     running.launch()
     signal.touch()
     wait_for(lambda: running.corerl("backwash")["version"] == "1.0.0", what="a rollback")
     running.wait_state("backwash", "running")
+
+
+def test_an_upgrade_that_was_cut_short_while_the_old_version_stopped_is_seen_through(idle_host: Host) -> None:
+    idle_host.install("corerl", "v1.0.0", STUBBORN)
+    idle_host.launch()
+    idle_host.start(idle_host.config("backwash"))
+    idle_host.install("corerl", "v1.1.0")
+    abandoned = threading.Thread(target=_try_upgrade, args=(idle_host,))
+    abandoned.start()
+    wait_for(lambda: show(AGENT, "ActiveState") == "deactivating", what="the stop of the old version")
+    idle_host.kill()
+    abandoned.join()
+    idle_host.launch()
+    wait_for(lambda: idle_host.corerl("backwash")["state"] == "running", timeout=20, what="the new version")
+    assert idle_host.corerl("backwash")["version"] == "1.1.0"
+    assert idle_host.status("backwash")["intended_state"] == "running"
+    history = idle_host.api.get("/api/agents/backwash/history").json()
+    assert not any("operator" in line["cause"] for line in history)
+
+
+def test_an_upgrade_that_was_cut_short_before_the_old_version_stopped_has_failed_and_nothing_else(
+    running: Host,
+) -> None:
+    before = running.corerl("backwash")
+    running.terminate()
+    newer = before["executable"].replace("1.0.0", "1.1.0")
+    with contextlib.closing(sqlite3.connect(running.state_dir / "coredinator.db")) as database:
+        database.execute(
+            "UPDATE services SET executable = ?, version = '1.1.0', previous_version = '1.0.0', pending = 'start' "
+            "WHERE kind = 'corerl'", (newer,),
+        )  # fmt: skip
+        database.commit()
+    running.launch()
+    wait_for(lambda: "upgrade failed" in running.log.read_text(), what="the end of the upgrade")
+    after = running.corerl("backwash")
+    assert [after[key] for key in ("main_pid", "executable", "version")] == [
+        before[key] for key in ("main_pid", "executable", "version")
+    ]
+    assert running.api.get("/api/agents/backwash/versions").json()["pinned"] == "1.0.0"
 
 
 def _try_upgrade(host: Host) -> None:

@@ -5,7 +5,7 @@ import contextlib
 import fcntl
 import logging
 import os
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,6 +25,7 @@ from coredinator.logs import MessageId
 from coredinator.service.health import HealthMonitor
 from coredinator.service.identity import UNIT_PREFIX
 from coredinator.service.listeners import tcp_listeners
+from coredinator.service.record import ServiceRecord
 from coredinator.service.registry import Registry
 from coredinator.service.state import State
 from coredinator.service.supervisor import Supervisor
@@ -109,6 +110,7 @@ class Runtime:
         self._health = HealthMonitor(
             self.registry, catalogue, config_port, self._supervisor.maintenance.restart_unhealthy
         )
+        self._resume = settings.state_dir / _RESUME
         self._tick = min(_TICK, settings.stable_period / 2)
         self._stable_period = timedelta(seconds=settings.stable_period)
         self._stale = asyncio.Event()
@@ -199,17 +201,23 @@ class Runtime:
     async def _synchronise(self) -> None:
         if self._identity is None:
             return
-        marker = self.settings.state_dir / _RESUME
-        known = self.registry.meta("systemd")
-        resumed = marker.exists()
-        fresh = resumed or known != str(self._identity)
-        await self._supervisor.take_stock(str(self._identity), fresh=fresh, autostart=self.one_offs.autostart())
-        if resumed:
-            marker.unlink(missing_ok=True)
+        run = str(self._identity)
+        fresh = self._resume.exists() or self.registry.meta("systemd") != run
+        due = await self._supervisor.take_stock(fresh=fresh, autostart=self.one_offs.autostart())
         self._oriented.set()
+        try:
+            await self._remember(run, due)
+        except StoreError as error:
+            # Should this manager end before it is written, the next one starts what is due once more.
+            _log.warning("%s; will be tried again", error)
         await self.event_bus.ensure()
         await self._supervisor.carry_out()
         self.upgrades.resume()
+
+    async def _remember(self, run: str, due: Sequence[ServiceRecord] = ()) -> None:
+        """Write down that this run of systemd has been asked for all that is wanted, as far as it is not due yet."""
+        await self.registry.commit(due, "recovery", {"systemd": run})
+        self._resume.unlink(missing_ok=True)
 
     async def _look_after(self) -> None:
         self.mirror.check()
@@ -226,3 +234,5 @@ class Runtime:
                 and observed.since < stable_since
             ):
                 await self._supervisor.reset_backoff(record)
+        if self._identity is not None and self.registry.meta("systemd") != str(self._identity):
+            await self._remember(str(self._identity))

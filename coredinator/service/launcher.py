@@ -45,11 +45,12 @@ class Launcher:
         self._created: dict[str, dict[str, object]] = {}
         self._causes: dict[str, str] = {}
 
-    async def start(self, wanted: ServiceRecord) -> None:
+    async def start(self, wanted: ServiceRecord, *, due: bool = False) -> None:
         """Find the executable, write down the intent, make the unit run.
 
-        A missing executable or a refusal by systemd is kept as the record's error. Raises
-        UnitConflict, SystemdUnavailable, StoreError.
+        A missing executable or a refusal by systemd is kept as the record's error. A start that is
+        `due` is wanted on the disk already, and one that refuses does not keep it from running.
+        Raises UnitConflict, SystemdUnavailable, StoreError.
         """
         record = replace(wanted, intent=Intent.RUNNING, pending=Pending.START, error=None)
         try:
@@ -58,7 +59,12 @@ class Launcher:
             await self._impossible(record, str(error))
             return
         record = replace(record, executable=str(found.path), version=str(found.version) if found.version else None)
-        await self._registry.commit([record], "request")
+        try:
+            await self._registry.commit([record], "request")
+        except StoreError:
+            if not due:
+                raise
+            self._registry.update(record, "recovery")
         try:
             await self._launch(record)
         except UnitExists as error:
@@ -95,7 +101,7 @@ class Launcher:
             except ConfigError as error:
                 await self._impossible(record, str(error))
                 return
-        await self.start(record)
+        await self.start(record, due=True)
         if (now := self._registry.get(record.unit)) is not None and now.error is None:
             _log.info(
                 "%s started again", record.identity.service_id, extra=log_fields(now, MessageId.SERVICE_RECOVERED)

@@ -125,31 +125,33 @@ class Supervisor:
         elif unit.at_rest or before.at_rest:
             self._settle_soon(event.unit)
 
-    async def take_stock(self, systemd_run: str, *, fresh: bool, autostart: Iterable[ServiceRecord] = ()) -> None:
-        """Learn what is loaded, and write down which starts are due; `carry_out` does the rest.
+    async def take_stock(self, *, fresh: bool, autostart: Iterable[ServiceRecord] = ()) -> list[ServiceRecord]:
+        """Learn what is loaded, adopt what is not known, and return the starts that are due.
 
-        `systemd_run` identifies the run of systemd and is remembered with the starts that are due;
-        with `fresh` it has not been asked for the wanted services yet. Those in `autostart` of which
-        nothing is known are due, too.
+        With `fresh` this run of systemd has not been asked for the wanted services yet. Those in
+        `autostart` of which nothing is known are due, too. `carry_out` starts them.
         """
         listed = await self._units.list()
         for name in sorted(self._units.names() - listed.keys() | self._missing(listed)):
             await self._verify(name)
         await asyncio.gather(*(self._take_up(name) for name in listed))
-        due = [
-            replace(record, pending=Pending.START)
+        wanted = [
+            record
             for record in self._registry.all()
             if decide(record, self._units.get(record.unit), fresh_systemd=fresh) is Decision.START
         ]
-        due += [
-            replace(record, pending=Pending.START)
+        wanted += [
+            record
             for record in autostart
             if self._registry.get(record.unit) is None and self._units.get(record.unit) is None
         ]
-        await self._registry.commit(due, "recovery", {"systemd": systemd_run})
+        due = [replace(record, pending=Pending.START) for record in wanted]
+        for record in due:
+            self._registry.update(record, "recovery")
+        return due
 
     async def carry_out(self) -> None:
-        """Adopt what runs and is not known, start what is due, in the order of the kinds."""
+        """Start and stop what is due, in the order of the kinds."""
         identities = {name: parse_unit(name) for name in sorted(self._names())}
         for rank in sorted({identity.spec.start_rank for identity in identities.values() if identity}):
             ranked = [name for name, of in identities.items() if of and of.spec.start_rank == rank]
@@ -215,9 +217,13 @@ class Supervisor:
             self._registry.observe(unit.name, observe(unit), self._launcher.cause(record))
 
     async def _take_up(self, name: str) -> None:
-        """Hold a loaded unit by a reference of this connection, and read it."""
+        """Hold a loaded unit by a reference of this connection, and read it; one that is not known is adopted."""
         await self._systemd.ref(name)
-        await self._refresh(name)
+        unit = await self._units.read(name)
+        if self._registry.get(name) is None:
+            self._adopt(unit)
+        else:
+            self._observed(unit)
 
     async def _refresh(self, name: str) -> None:
         """Read a loaded unit anew."""
@@ -263,8 +269,8 @@ class Supervisor:
             record = self._registry.get(name)
             unit = self._units.get(name)
             match decide(record, unit, fresh_systemd=False):
-                case Decision.ADOPT if unit is not None:
-                    await self._adopt(unit)
+                case Decision.ADOPT:
+                    await self._take_up(name)
                 case Decision.START if record is not None:
                     await self._launcher.start_again(record)
                 case Decision.STOP if record is not None:
@@ -272,7 +278,7 @@ class Supervisor:
                 case Decision.WANT_STOPPED if record is not None:
                     await self._confirm_stopped(record)
                 case Decision.WANT_RUNNING if record is not None:
-                    await self._operator_said(record, Intent.RUNNING)
+                    self._operator_said(record, Intent.RUNNING)
                 case _ if record is not None and unit is not None and _is_being_restarted(record, unit):
                     pass  # it is started once it is at rest, should whoever was about to do it be gone
                 case _:
@@ -285,14 +291,13 @@ class Supervisor:
         if record is not None and unit is not None and unit.is_up and unit.argv and unit.argv[0] != record.executable:
             self._registry.update(as_it_runs(record, unit), "recovery")
 
-    async def _adopt(self, unit: UnitProperties) -> None:
+    def _adopt(self, unit: UnitProperties) -> None:
         identity = parse_unit(unit.name)
         if identity is None:
             return
-        record = adopt(identity, await self._units.read(unit.name))
+        record = adopt(identity, unit)
         definition = self._catalogue.find(identity.kind, identity.instance)
         record = replace(record, limits=own_limits(record.observed, definition))
-        await self._systemd.ref(unit.name)
         self._registry.adopt(record)
         _log.info("%s adopted", identity.service_id, extra=log_fields(record, MessageId.SERVICE_ADOPTED))
 
@@ -309,12 +314,14 @@ class Supervisor:
         await self._verify(record.unit)
         again = decide(record, self._units.get(record.unit), fresh_systemd=False)
         if again is Decision.WANT_STOPPED and not await self._systemd.is_stopping():
-            await self._operator_said(self._registry.get(record.unit) or record, Intent.STOPPED)
+            self._operator_said(record, Intent.STOPPED)
 
-    async def _operator_said(self, record: ServiceRecord, intent: Intent) -> None:
+    def _operator_said(self, record: ServiceRecord, intent: Intent) -> None:
         """Take a start or stop that was not asked of us for what it is: somebody's wish."""
-        wanted = replace(record, intent=intent, pending=None, error=None)
-        await self._registry.commit([wanted], "operator")
+        current = self._registry.get(record.unit) or record
+        wanted = replace(current, intent=intent, pending=None, error=None)
+        # Not waited for: should it be lost, the unit says the same to the next manager.
+        self._registry.update(wanted, "operator")
         self._registry.note(wanted, f"operator wants it {intent}")
         started = intent is Intent.RUNNING
         _log.info(

@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
@@ -18,6 +19,8 @@ _log = logging.getLogger(__name__)
 
 _LOCK_TIMEOUT = 10.0
 _RETRY_DELAY = 1.0
+_TRIED = "tried"
+"""The meta value that is written to find out whether the disk still refuses."""
 _TRANSITIONS_KEPT = 10_000
 """So many wait in memory for a disk that refuses them; older ones are dropped."""
 
@@ -130,9 +133,9 @@ class Mirror:
     def _write(self, batch: list[_Write]) -> bool:
         """Write the batch in one transaction; keep what nobody waits for if that fails."""
         waiters = [write.done for write in batch if write.done is not None]
-        changes = Changes()
-        for write in batch:
-            changes.add(write.changes)
+        changes = _sum(batch)
+        if self._problem is not None:
+            changes.meta.setdefault(_TRIED, datetime.now(UTC).isoformat())
         try:
             self._file.write(changes, durable=bool(waiters))
         except (sqlite3.Error, StoreError) as error:
@@ -161,13 +164,17 @@ class Mirror:
 
     def _keep(self, batch: list[_Write]) -> None:
         """Have what nobody waits for written with the next batch, before what has come since."""
-        kept = Changes()
-        for write in batch:
-            if write.done is None:
-                kept.add(write.changes)
+        kept = _sum(write for write in batch if write.done is None)
         del kept.transitions[:-_TRANSITIONS_KEPT]
         with self._wake:
             self._writes.insert(0, _Write(kept))
+
+
+def _sum(batch: Iterable[_Write]) -> Changes:
+    changes = Changes()
+    for write in batch:
+        changes.add(write.changes)
+    return changes
 
 
 def _settle(done: asyncio.Future[None], error: StoreError | None) -> None:

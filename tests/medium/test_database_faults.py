@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.host import Host, agent_unit, show, systemctl, wait_for
+from tests.support.host import Host, agent_unit, show, systemctl, wait_for, workload_units
 from tests.support.world import World, damage
 
 DAMAGES = ("delete", "delete only the file", "cut", "halve", "overwrite")
@@ -92,7 +92,7 @@ def test_what_an_operator_wants_while_the_disk_is_full_is_written_down_later(wor
     host = world.host
     world.do(world.fill_disk())
     systemctl("stop", agent_unit("backwash"))
-    wait_for(lambda: host.status("backwash")["state"] == "stopped")
+    wait_for(lambda: host.status("backwash")["intended_state"] == "stopped")
     world.do(world.free_disk())
     wait_for(lambda: intents(host)[agent_unit("backwash")] == "stopped")
 
@@ -106,6 +106,23 @@ def test_a_manager_on_a_full_disk_serves_or_says_in_one_line_why_not(world: Worl
         world.launch()
     world.settle()
     assert world.host.pids("backwash") == before
+
+
+def test_what_is_wanted_runs_again_after_a_boot_with_a_full_disk(world: World) -> None:
+    """Where the file cannot even be opened, the manager is started again by systemd until it can."""
+    host = world.host
+    world.do(world.end_manager("terminate"))
+    systemctl("stop", *workload_units())
+    (host.state_dir / "resume").touch()
+    world.do(world.fill_disk())
+    world.launch()
+    if not world.up:
+        world.do(world.free_disk())
+        world.launch()
+    host.wait_state("backwash", "running")
+    world.do(world.free_disk())
+    wait_for(lambda: not (host.state_dir / "resume").exists(), timeout=20)
+    assert intents(host) == {agent_unit("backwash"): "running"}
 
 
 def test_what_is_adopted_while_the_disk_refuses_is_written_down_later(world: World) -> None:

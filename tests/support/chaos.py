@@ -47,8 +47,11 @@ def _run(number: int, steps: int) -> None:
     try:
         run_state_machine_as_test(machine, settings=bounds)
     except Exception:
-        log = next((machine.log for machine in machines if machine.broken), "")
-        print(f"{log}\na promise was broken; seed {number}", file=sys.stderr)
+        for machine in machines:
+            if machine.violation is not None:
+                print(f"{machine.log}\na promise was broken: {machine.violation}", file=sys.stderr)
+                break
+        print(f"seed {number}", file=sys.stderr)
         raise
 
 

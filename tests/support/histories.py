@@ -61,7 +61,7 @@ class Histories(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         Histories.histories += 1
-        self.broken = False
+        self.violation: str | None = None
         self._stack = contextlib.ExitStack()
         folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="history-"))
         self.world = self._stack.enter_context(World.running(Path(folder)))
@@ -79,9 +79,11 @@ class Histories(RuleBasedStateMachine):
     @invariant()
     def all_promises_are_kept(self) -> None:
         Histories.steps += 1
-        self.broken = True
-        self.world.settle()
-        self.broken = False
+        try:
+            self.world.settle()
+        except AssertionError as error:
+            self.violation = str(error)
+            raise
 
     @rule(deed=requests)
     def request(self, deed: Deed) -> None:

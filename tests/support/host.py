@@ -16,6 +16,8 @@ import httpx
 import yaml
 import zmq
 
+from tests.support.forked import ForkedManager
+
 SLEEPER = "#!/bin/sh\necho started with $*\nexec sleep infinity\n"
 STUBBORN = "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 0.1; done\n"
 CRASHER = "#!/bin/sh\nexit 3\n"
@@ -84,7 +86,7 @@ class Host:
         self.state_dir = folder / "state"
         self.configs = folder / "configs"
         self.port, self.pub_port, self.sub_port = free_ports(3)
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | ForkedManager | None = None
         self.log = folder / "manager.log"
         self.extra_flags: list[str] = []
         for path in (self.base_path, self.configs):
@@ -125,9 +127,12 @@ class Host:
 
     def launch(self) -> None:
         """Start the manager and return when it answers."""
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(self.command(), stdout=log, stderr=log)
+        self.process = self.spawn()
         wait_for(self._answers, timeout=30, what="manager")
+
+    def spawn(self) -> subprocess.Popen[bytes] | ForkedManager:
+        with self.log.open("ab") as log:
+            return subprocess.Popen(self.command(), stdout=log, stderr=log)
 
     def _answers(self) -> bool:
         assert self.process is not None

@@ -86,7 +86,7 @@ class Report:
 def soak(folder: Path, *, duration: float, agents: int, seed: int) -> Report:
     """Run one; raises AssertionError with what was broken at the first violation."""
     dice = random.Random(seed)  # noqa: S311  # the same seed makes the same choices
-    with World.running(folder) as world:
+    with World.running(folder, forked=False) as world:
         names = [f"agent-{number}" for number in range(agents)]
         for name in names:
             world.do(world.write_config(name))

@@ -19,10 +19,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, override
 
 import httpx
 
+from tests.support.forked import ForkedManager
 from tests.support.host import Host, clean_up_units, systemctl, systemd_escape, workload_units
 
 SETTLED_WITHIN = 25.0
@@ -121,11 +122,18 @@ class Expected:
                 self.known = {True} if certain else self.known | {True}
 
 
+class _QuickHost(Host):
+    @override
+    def spawn(self) -> ForkedManager:
+        # Without the interpreter and its "-m coredinator.app".
+        return ForkedManager(self.command()[3:], self.log)
+
+
 class World:
     """One host, and all that is expected of it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.host = Host(folder)
+    def __init__(self, folder: Path, *, forked: bool = True) -> None:
+        self.host = _QuickHost(folder) if forked else Host(folder)
         # So often the manager looks after what no signal told: every second.
         self.host.extra_flags = ["--stable-period", "2"]
         self.locks = folder / "locks"
@@ -156,8 +164,8 @@ class World:
 
     @classmethod
     @contextlib.contextmanager
-    def running(cls, folder: Path) -> Iterator["World"]:
-        world = cls(folder)
+    def running(cls, folder: Path, *, forked: bool = True) -> Iterator["World"]:
+        world = cls(folder, forked=forked)
         try:
             world.launch()
             yield world

@@ -358,10 +358,12 @@ class World:
         if not self.up:
             return
         deadline = time.monotonic() + SETTLED_WITHIN
+        pause = 0.02
         while found := self.violations():
             if time.monotonic() > deadline:
                 raise AssertionError("\n".join(found))
-            time.sleep(0.02)
+            time.sleep(pause)
+            pause = min(2 * pause, 0.2)
         self._collapse()
 
     def check_doubles(self) -> None:
@@ -380,9 +382,10 @@ class World:
             return ["the API does not answer"]
         agents, services = before
         systemd = self._show(*services)
+        loaded = workload_units()
         if self._services() != before:
             return ["states are changing"]
-        found = [*self._of_existence(services), *self._of_agents(agents)]
+        found = [*self._of_existence(services, loaded), *self._of_agents(agents)]
         for unit, service in services.items():
             found += self._of_systemd(unit, service, systemd[unit])
             if not self.disk_full:
@@ -394,7 +397,7 @@ class World:
                 found.append(f"not healthy: {health['reasons']}")
         return found
 
-    def _of_existence(self, services: dict[Unit, dict[str, Any]]) -> list[str]:
+    def _of_existence(self, services: dict[Unit, dict[str, Any]], loaded: list[str]) -> list[str]:
         found = [
             f"{unit.name} is unknown"
             for unit, of in self.expected.items()
@@ -402,7 +405,7 @@ class World:
         ]
         found += [f"{unit.name} is still known" for unit in services if unit not in self.expected]
         names = {unit.name for unit in services}
-        return found + [f"{name} is loaded and has no record" for name in workload_units() if name not in names]
+        return found + [f"{name} is loaded and has no record" for name in loaded if name not in names]
 
     def _of_agents(self, agents: dict[str, dict[str, Any]]) -> list[str]:
         found: list[str] = []

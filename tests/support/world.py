@@ -7,6 +7,7 @@ and systemd say as soon as these have come to rest.
 """
 
 import contextlib
+import functools
 import os
 import signal
 import sqlite3
@@ -50,10 +51,12 @@ class Unit(NamedTuple):
 
     @property
     def name(self) -> str:
-        return _NAMES.setdefault(self, systemd_escape(f"coredinator-{self.kind}@.service", self.id))
+        return _name(self)
 
 
-_NAMES: dict[Unit, str] = {}
+@functools.cache
+def _name(unit: Unit) -> str:
+    return systemd_escape(f"coredinator-{unit.kind}@.service", unit.id)
 
 
 def corerl(agent: str) -> Unit:

@@ -30,7 +30,8 @@ def decide(record: ServiceRecord | None, unit: UnitProperties | None, *, fresh_s
     """
     at_rest = unit is None or unit.at_rest
     if record is None:
-        return Decision.KEEP if unit is None else Decision.ADOPT
+        # One that is stopped has just been forgotten, and goes as soon as systemd gets to it.
+        return Decision.ADOPT if unit is not None and (unit.is_up or unit.active_state == "failed") else Decision.KEEP
     if record.intent is Intent.RUNNING:
         if not at_rest:
             return Decision.KEEP

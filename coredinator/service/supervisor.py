@@ -170,7 +170,7 @@ class Supervisor:
         for name in self._names():
             record = self._registry.get(name)
             decision = decide(record, self._units.get(name), fresh_systemd=False)
-            if decision is not Decision.KEEP or (record is not None and record.pending is not None):
+            if record is None or record.pending is not None or decision is not Decision.KEEP:
                 self._settle_soon(name)
 
     async def reset_backoff(self, record: ServiceRecord) -> None:
@@ -218,12 +218,14 @@ class Supervisor:
 
     async def _take_up(self, name: str) -> None:
         """Hold a loaded unit by a reference of this connection, and read it; one that is not known is adopted."""
-        await self._systemd.ref(name)
+        if self._registry.get(name) is not None:
+            await self._systemd.ref(name)
+            await self._refresh(name)
+            return
         unit = await self._units.read(name)
-        if self._registry.get(name) is None:
+        if decide(self._registry.get(name), unit, fresh_systemd=False) is Decision.ADOPT:
+            await self._systemd.ref(name)
             self._adopt(unit)
-        else:
-            self._observed(unit)
 
     async def _refresh(self, name: str) -> None:
         """Read a loaded unit anew."""
@@ -279,7 +281,9 @@ class Supervisor:
                     await self._confirm_stopped(record)
                 case Decision.WANT_RUNNING if record is not None:
                     self._operator_said(record, Intent.RUNNING)
-                case _ if record is not None and unit is not None and _is_being_restarted(record, unit):
+                case _ if record is None:
+                    await self._systemd.unref(name)  # taken, perhaps, while it was being forgotten
+                case _ if unit is not None and _is_being_restarted(record, unit):
                     pass  # it is started once it is at rest, should whoever was about to do it be gone
                 case _:
                     self._registry.clear_pending(name, "recovery")

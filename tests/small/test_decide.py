@@ -32,6 +32,8 @@ def record(intent: Intent, pending: Pending | None = None, error: str | None = N
         (None, ACTIVE, False, Decision.ADOPT),
         (None, WAITING, True, Decision.ADOPT),
         (None, FAILED, False, Decision.ADOPT),
+        (None, DEAD, False, Decision.KEEP),
+        (None, STOPPING, False, Decision.KEEP),
         (record(RUNNING), ACTIVE, False, Decision.KEEP),
         (record(RUNNING), WAITING, False, Decision.KEEP),
         (record(RUNNING), STOPPING, False, Decision.KEEP),

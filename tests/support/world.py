@@ -25,7 +25,7 @@ from typing import Any, NamedTuple, override
 import httpx
 
 from tests.support.forked import ForkedManager
-from tests.support.host import Host, clean_up_units, systemctl, systemd_escape, workload_units
+from tests.support.host import Host, clean_up_units, show, systemctl, systemd_escape, wait_for, workload_units
 
 SETTLED_WITHIN = 25.0
 """Seconds; a process that is stopped or replaced and all retries of the manager fit in."""
@@ -222,7 +222,12 @@ class World:
 
     def crash(self, unit: Unit, number: signal.Signals) -> Action:
         def carry_out() -> Outcome:
-            return _systemctl("kill", f"--signal={number.name}", "--kill-who=main", unit.name)
+            before = show(unit.name, "MainPID")
+            outcome = _systemctl("kill", f"--signal={number.name}", "--kill-who=main", unit.name)
+            # systemd takes a moment to notice; who ignores SIGTERM does not end at all.
+            with contextlib.suppress(AssertionError):
+                wait_for(lambda: show(unit.name, "MainPID") != before, timeout=0.5)
+            return outcome
 
         return Action(f"service got {number.name}", ((unit, Wanted.SAME),), carry_out)
 

@@ -12,7 +12,7 @@ from coredinator.errors import CoredinatorError, ExecutableNotFound, UnitConflic
 from coredinator.logs import MessageId
 from coredinator.service.executable import Executable, candidates, find_executable, preference
 from coredinator.service.maintenance import Maintenance
-from coredinator.service.record import ServiceRecord
+from coredinator.service.record import Pending, ServiceRecord
 from coredinator.service.registry import Registry, log_fields
 from coredinator.service.runnable import why_not_runnable
 from coredinator.service.state import Intent, State
@@ -239,6 +239,8 @@ def why_failed(record: ServiceRecord) -> str | None:
     observed = record.observed
     if record.error is not None:
         return record.error
+    if record.pending is Pending.START:
+        return None  # what ends is the process of the old version
     if record.health is not None and not record.health.ok:
         return record.health.detail
     if record.state is State.FAILED or observed.restarts:

@@ -27,6 +27,8 @@ def declared(idle_host: Host) -> Host:
 
 
 def test_a_declared_service_starts_with_the_manager_as_a_unit(declared: Host) -> None:
+    # What is set at the start of a unit is read a moment after it is seen to run.
+    wait_for(lambda: declared.service("coretelemetry")["limits"], what="limits")
     status = declared.service("coretelemetry")
     assert status["unit"] == TELEMETRY
     assert status["main_pid"] == int(show(TELEMETRY, "MainPID"))

@@ -1,10 +1,12 @@
 """What tells that a new version is no good."""
 
+from dataclasses import replace
+
 import pytest
 
 from coredinator.agent.upgrade import why_failed, why_unproven
 from coredinator.service.identity import Identity
-from coredinator.service.record import Health, ServiceRecord
+from coredinator.service.record import Health, Pending, ServiceRecord
 from coredinator.service.state import Intent, Observation, State
 from coredinator.services import KindName
 
@@ -26,6 +28,7 @@ def record(state: State, *, restarts: int = 0, error: str | None = None, health:
         (record(State.FAILED), "exit status 3"),
         (record(State.RUNNING, restarts=1), "exit status 3"),
         (record(State.STOPPED, error="no executable"), "no executable"),
+        (replace(record(State.FAILED), pending=Pending.START), None),
     ],
 )
 def test_failures_are_known_at_once(now: ServiceRecord, words: str | None) -> None:

@@ -117,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             return
         set_up_logging(settings.logging)
         raise_descriptor_limit()
-        with lock_state_dir(settings.state_dir), _listen(settings.host, settings.port) as listener:
+        with lock_state_dir(settings.state_dir), listen(settings.host, settings.port) as listener:
             mirror = Mirror.open(settings.state_dir / "coredinator.db")
             config = uvicorn.Config(
                 create_app(settings, mirror),
@@ -165,7 +165,7 @@ def _serve_reloading(settings: Settings, arguments: Sequence[str]) -> None:
     )  # fmt: skip
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     """Bind and listen at once, so that of two managers the second fails here."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from coredinator.app import listen
 from tests.support.host import Host, wait_for
 
 ROOT = Path(__file__).parent.parent.parent
@@ -52,6 +53,13 @@ def test_help_names_every_flag(way: list[str]) -> None:
         "--state-dir", "--config", "--cors-origin",
     ):  # fmt: skip
         assert flag in done.stdout
+
+
+def test_an_answer_does_not_wait_until_the_client_has_acknowledged_its_headers() -> None:
+    with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_a_port_in_use_ends_with_one_line(tmp_path: Path) -> None:

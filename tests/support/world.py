@@ -25,7 +25,7 @@ from typing import Any, NamedTuple, override
 import httpx
 
 from tests.support.forked import ForkedManager
-from tests.support.host import Host, clean_up_units, show, systemctl, systemd_escape, wait_for, workload_units
+from tests.support.host import Host, clean_up_units, systemctl, systemd_escape, wait_for, workload_units
 
 SETTLED_WITHIN = 25.0
 """Seconds; a process that is stopped or replaced and all retries of the manager fit in."""
@@ -222,11 +222,11 @@ class World:
 
     def crash(self, unit: Unit, number: signal.Signals) -> Action:
         def carry_out() -> Outcome:
-            before = show(unit.name, "MainPID")
+            before = _main_pid(unit)
             outcome = _systemctl("kill", f"--signal={number.name}", "--kill-who=main", unit.name)
             # systemd takes a moment to notice; who ignores SIGTERM does not end at all.
             with contextlib.suppress(AssertionError):
-                wait_for(lambda: show(unit.name, "MainPID") != before, timeout=0.5)
+                wait_for(lambda: _main_pid(unit) != before, timeout=0.5)
             return outcome
 
         return Action(f"service got {number.name}", ((unit, Wanted.SAME),), carry_out)
@@ -630,6 +630,11 @@ def damage(path: Path, way: str) -> None:
                 file.write(b"\xde\xad" * 8192)
         case _:
             raise ValueError(way)
+
+
+def _main_pid(unit: Unit) -> str:
+    """Nothing while systemd is just reexecuting itself."""
+    return systemctl("show", "--property=MainPID", "--value", unit.name, check=False).strip()
 
 
 def _later(delay: float, carry_out: Callable[[], Outcome]) -> Outcome:

@@ -12,6 +12,7 @@ import os
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -336,6 +337,9 @@ class World:
                 for action, delay in zip(actions, delays or [0.0] * len(actions), strict=True)
             ]  # fmt: skip
         for action, outcome in zip(actions, outcomes, strict=True):
+            if outcome.result() is not Outcome.REFUSED:
+                self._may_exist(action)
+        for action, outcome in zip(actions, outcomes, strict=True):
             # What else happens at the same moment may come first or last.
             uncertain = outcome.result() is Outcome.DONE and not apart
             self._expect(action, Outcome.UNKNOWN if uncertain else outcome.result())
@@ -369,7 +373,7 @@ class World:
         pause = 0.02
         while found := self.violations():
             if time.monotonic() > deadline:
-                raise AssertionError("\n".join(found))
+                raise AssertionError("\n".join([*found, self._stacks()]))
             time.sleep(pause)
             pause = min(2 * pause, 0.2)
         self._collapse()
@@ -499,6 +503,13 @@ class World:
 
     # How that is found out
 
+    def _stacks(self) -> str:
+        """What the manager's threads do at this moment, should one of them hang."""
+        assert self.host.process is not None
+        py_spy = Path(sys.executable).with_name("py-spy")
+        command = [py_spy, "dump", "--pid", str(self.host.process.pid)]
+        return subprocess.run(command, check=False, capture_output=True, text=True).stdout
+
     def _services(self) -> tuple[dict[str, dict[str, Any]], dict[Unit, dict[str, Any]]] | None:
         """Statuses of agents and of services; None while the manager does not answer."""
         try:
@@ -528,15 +539,19 @@ class World:
             return
         if action.by_operator or outcome is Outcome.UNKNOWN:
             self.operated |= {unit.name for unit, _ in action.wishes}
+        self._may_exist(action)
         for unit, wanted in action.wishes:
             expected = self.expected.get(unit)
             if expected is None:
-                if wanted is not Wanted.RUNNING:
-                    continue
-                expected = self.expected[unit] = Expected(known={False})
+                continue  # nothing is known of it, so nothing changes
             expected.take(wanted, certain=outcome is Outcome.DONE)
             if expected.known == {False}:
                 del self.expected[unit]
+
+    def _may_exist(self, action: Action) -> None:
+        for unit, wanted in action.wishes:
+            if wanted is Wanted.RUNNING:
+                self.expected.setdefault(unit, Expected(known={False}))
 
     def _expect_loss(self) -> None:
         loaded = self._show(*self.expected)

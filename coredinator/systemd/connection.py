@@ -6,6 +6,7 @@ GLib main context in a thread of its own, and offers calls to asyncio with a tim
 """
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Sequence
@@ -23,6 +24,11 @@ _RECONNECT_MAX = 2.0
 _END_TIMEOUT = 2.0
 _CALL_MARGIN = 1.0
 """Seconds after which a call is given up even if GLib's own time limit does not fire."""
+
+_RETIRED: list[Gio.DBusConnection] = []
+"""Connections that were lost, never freed. GDBus's own thread takes references to those in use while it
+holds a lock of GLib's, and PyGObject has it wait for Python's lock then; whoever frees a connection holds
+Python's lock and waits for GLib's. Both would wait for good, seen with GLib 2.74. A bus is seldom lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +144,7 @@ class BusConnection:
         self._connect()
         self._main.run()  # pyright: ignore[reportUnknownMemberType]  # as the stubs have it
         if (connection := self._connection) is not None:
-            self._connection = None
-            connection.close_sync(None)
+            self._retire(connection)
         self._context.pop_thread_default()
 
     def _connect(self) -> None:
@@ -175,8 +180,14 @@ class BusConnection:
 
     def _closed(self, connection: Gio.DBusConnection, _vanished: object, error: GLib.Error | None) -> None:
         if connection is self._connection:
-            self._connection = None
+            self._retire(connection)
             self._lost(f"the message bus closed the connection{f': {error.message}' if error else ''}")
+
+    def _retire(self, connection: Gio.DBusConnection) -> None:
+        self._connection = None
+        _RETIRED.append(connection)
+        with contextlib.suppress(GLib.Error):
+            connection.get_stream().close(None)
 
     def _lost(self, reason: str) -> None:
         self._down_reason = reason

@@ -3,7 +3,8 @@
 import re
 import subprocess
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import psutil
 
@@ -31,6 +32,11 @@ class Footprint:
             bus_matches=sum(_matches(name) for name in connections),
             references=_references(connections),
         )
+
+    @classmethod
+    def least(cls, samples: Sequence["Footprint"]) -> "Footprint":
+        """The least of each figure."""
+        return cls(*(min(getattr(sample, item.name) for sample in samples) for item in fields(cls)))
 
 
 def _bus_names(pid: int) -> list[str]:

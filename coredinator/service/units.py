@@ -80,8 +80,7 @@ class UnitCache:
         """Ask whether the unit is loaded, and for its properties if so."""
         # Unit names hold no wildcards, and systemd takes a backslash literally (FNM_NOESCAPE).
         if unit not in await self.list(unit):
-            self._units.pop(unit, None)
-            self._read.pop(unit, None)
+            self._drop(unit)
             return None
         return await self.read(unit)
 
@@ -100,8 +99,12 @@ class UnitCache:
             if await self.verify(unit) is not None:
                 async with asyncio.timeout(removal_timeout):
                     await removal.wait()
-                self._units.pop(unit, None)
+                self._drop(unit)
         except TimeoutError:
             return  # somebody else holds it; whoever creates it next gets UnitExists
         finally:
             self._removals.pop(unit, None)
+
+    def _drop(self, unit: str) -> None:
+        self._units.pop(unit, None)
+        self._read.pop(unit, None)

@@ -144,7 +144,8 @@ class World:
         self.locks.mkdir()
         self.programs: dict[Path, str] = {}
         self.expected: dict[Unit, Expected] = {}
-        self.links: dict[str, set[str]] = {}
+        # The CoreIO that an agent's status may name, None for no one.
+        self.links: dict[str, set[str | None]] = {}
         # Units of which the manager may say, since that moment, that an operator acted on them.
         self.operated: set[str] = set()
         self.settled_at = datetime.now(UTC)
@@ -199,7 +200,7 @@ class World:
         """CoreIO is started before CoreRL is restarted, and if that cannot be it runs all the same."""
         links = self.links.get(agent, set())
         wishes = ((corerl(agent), Wanted.RUNNING), (corerl(agent), Wanted.SAME))
-        wishes += tuple((coreio(name), Wanted.RUNNING) for name in links)
+        wishes += tuple((coreio(name), Wanted.RUNNING) for name in links if name is not None)
         refusal = Outcome.REFUSED if agent not in self.links else Outcome.UNKNOWN
         return Action("agent restarted", wishes, lambda: self._post(f"/api/agents/{agent}/restart", refusal=refusal))
 
@@ -426,8 +427,7 @@ class World:
             if status["state"] != agent_state(status["intended_state"], states):
                 found.append(f"agent {agent} is {status['state']} with {states}")
             link = status["service_statuses"].get("coreio", {}).get("id")
-            allowed = self.links.get(agent)
-            if allowed and link not in allowed:
+            if link not in self.links.get(agent, {None}):
                 found.append(f"agent {agent} has CoreIO {link}")
         return found
 
@@ -555,7 +555,8 @@ class World:
 
     def _expect_loss(self) -> None:
         loaded = self._show(*self.expected)
-        self.links = {agent: set() for agent in self.links}
+        for links in self.links.values():
+            links.add(None)
         for unit, expected in self.expected.items():
             if loaded[unit]["ActiveState"] in {"active", "activating", "reloading"}:
                 expected.intents = {"running"}
@@ -580,11 +581,11 @@ class World:
             )
             for unit, service in services.items()
         }
-        self.links = {
-            agent: {of["service_statuses"]["coreio"]["id"]}
-            for agent, of in agents.items()
-            if "coreio" in of["service_statuses"]
-        }
+        for agent, of in agents.items():
+            named = of["service_statuses"].get("coreio", {}).get("id")
+            # Nobody is named while the agent's CoreIO is forgotten; it is the same one again once that is back.
+            self.links[agent] = {named} if named is not None else self.links.get(agent, set()) | {None}
+        self.links = {agent: links for agent, links in self.links.items() if agent in agents}
 
     def _post(self, path: str, body: dict[str, str] | None = None, *, refusal: Outcome = Outcome.REFUSED) -> Outcome:
         return self._request("POST", path, body, refusal=refusal)

@@ -10,7 +10,7 @@ from coredinator.agent.status import agent_state
 from coredinator.errors import ConfigError, UnknownService
 from coredinator.service.config_file import read_config
 from coredinator.service.identity import Identity, identify
-from coredinator.service.record import ServiceRecord
+from coredinator.service.record import Order, ServiceRecord
 from coredinator.service.registry import Registry
 from coredinator.service.rows import Transition
 from coredinator.service.state import Intent, State
@@ -72,12 +72,10 @@ class Agents:
         """Start what belongs to an agent, in order; with `plant` the demo plant first."""
         self._refuse_other_config(agent, path)
         await self._ensure_event_bus()
-        if plant:
-            for kind in PLANT_KINDS:
-                await self._supervisor.start(wanted(identify(kind, agent.instance), agent.instance, path))
-        await self._supervisor.start(wanted(coreio, agent.instance, path), any_config=True)
-        order = wanted(agent, agent.instance, path, coreio_id=coreio.instance, version=version, limits=limits)
-        await self._start_within(order)
+        name = agent.instance
+        plants = [Order(wanted(identify(kind, name), name, path)) for kind in PLANT_KINDS] if plant else []
+        corerl = wanted(agent, name, path, coreio_id=coreio.instance, version=version, limits=limits)
+        await self._start_within(*plants, Order(wanted(coreio, name, path), any_config=True), Order(corerl))
 
     async def stop(self, agent_id: str) -> None:
         """Stop CoreRL; CoreIO goes on. Stopping what is stopped or unknown is no error."""
@@ -94,7 +92,7 @@ class Agents:
             path, _ = await load_config(record.config_path)
             await self._ensure_event_bus()
             coreio = Identity(KindName.COREIO, record.coreio_id)
-            await self._supervisor.start(wanted(coreio, agent_id, path), any_config=True)
+            await self._supervisor.start(Order(wanted(coreio, agent_id, path), any_config=True))
         await self._maintenance.restart(record.identity, "restart asked for")
 
     async def delete(self, agent_id: str) -> None:
@@ -143,7 +141,7 @@ class Agents:
         identity = identify(KindName.COREIO, f"{path.stem}-coreio" if coreio_id is None else coreio_id)
         before = self._registry.get(identity.unit)
         await self._ensure_event_bus()
-        await self._start_within(wanted(identity, path.stem, path, limits=limits))
+        await self._start_within(Order(wanted(identity, path.stem, path, limits=limits)))
         return self.coreio(identity.instance), before is not None and before.state is State.RUNNING
 
     async def stop_coreio(self, coreio_id: str) -> None:
@@ -187,12 +185,13 @@ class Agents:
                 services[kind.value] = record
         return services
 
-    async def _start_within(self, order: ServiceRecord) -> None:
-        """Start a service; one that runs already takes on the limits of the order, if it has any."""
-        await self._supervisor.start(order)
-        limits = order.limits
-        if limits is not None and (record := self._registry.get(order.unit)) and record.limits != limits:
-            await self._maintenance.change_limits(order.identity, lambda _: limits)
+    async def _start_within(self, *orders: Order) -> None:
+        """Start services; the last one takes on the limits of its order, if it has any, also if it runs already."""
+        await self._supervisor.start(*orders)
+        last = orders[-1].wanted
+        limits = last.limits
+        if limits is not None and (record := self._registry.get(last.unit)) and record.limits != limits:
+            await self._maintenance.change_limits(last.identity, lambda _: limits)
 
     def _agent(self, agent_id: str) -> ServiceRecord | None:
         return self._registry.get(Identity(KindName.CORERL, agent_id).unit)

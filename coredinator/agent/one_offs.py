@@ -8,7 +8,7 @@ from pathlib import Path
 from coredinator.errors import UnknownService
 from coredinator.service.config_file import read_config
 from coredinator.service.identity import Identity
-from coredinator.service.record import ServiceRecord
+from coredinator.service.record import Order, ServiceRecord
 from coredinator.service.registry import Registry
 from coredinator.service.rows import Transition
 from coredinator.service.state import Intent
@@ -53,7 +53,7 @@ class OneOffs:
         if definition.config_path is not None:
             await asyncio.to_thread(read_config, Path(definition.config_path))
         await self._ensure_event_bus()
-        await self._supervisor.start(_wanted(name, definition), any_config=True)
+        await self._supervisor.start(Order(_wanted(name, definition), any_config=True))
         return self.get(name)
 
     async def stop(self, name: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -45,26 +46,61 @@ class Launcher:
         self._created: dict[str, dict[str, object]] = {}
         self._causes: dict[str, str] = {}
 
-    async def start(self, wanted: ServiceRecord, *, due: bool = False) -> None:
-        """Find the executable, write down the intent, make the unit run.
+    async def start(self, *wanted: ServiceRecord, due: bool = False) -> None:
+        """Find the executables, write down the intents, make the units run, each once the one before it does.
 
-        A missing executable or a refusal by systemd is kept as the record's error. A start that is
-        `due` is wanted on the disk already, and one that refuses does not keep it from running.
-        Raises UnitConflict, SystemdUnavailable, StoreError.
+        A missing executable or a refusal by systemd is kept as the record's error, and the others are
+        started. A start that is `due` is wanted on the disk already, and one that refuses does not keep
+        it from running. Raises UnitConflict, and what comes behind the unit concerned is as it was;
+        SystemdUnavailable, and what does not run yet stays pending; StoreError, and nothing has changed.
         """
-        record = replace(wanted, intent=Intent.RUNNING, pending=Pending.START, error=None)
-        try:
-            found = await self.find(record)
-        except ExecutableNotFound as error:
-            await self._impossible(record, str(error))
+        ready = await self._prepare(wanted)
+        if not ready:
             return
-        record = replace(record, executable=str(found.path), version=str(found.version) if found.version else None)
+        before = [(record.unit, self._registry.get(record.unit)) for record in ready]
         try:
-            await self._registry.commit([record], "request")
+            await self._registry.commit(ready, "request")
         except StoreError:
             if not due:
                 raise
-            self._registry.update(record, "recovery")
+            for record in ready:
+                self._registry.update(record, "recovery")
+        for number, record in enumerate(ready, 1):
+            try:
+                await self._run(record)
+            except UnitConflict:
+                self._registry.restore(before[number:], "request")
+                raise
+
+    async def find(self, record: ServiceRecord) -> Executable:
+        """The executable that a start would run. Raises ExecutableNotFound."""
+        return await asyncio.to_thread(self._find, record)
+
+    def _find(self, record: ServiceRecord) -> Executable:
+        return find_executable(self._base_path, self.definition(record).spec, record.pinned_version)
+
+    def _find_each(self, records: Sequence[ServiceRecord]) -> list[Executable | ExecutableNotFound]:
+        found: list[Executable | ExecutableNotFound] = []
+        for record in records:
+            try:
+                found.append(self._find(record))
+            except ExecutableNotFound as error:
+                found.append(error)
+        return found
+
+    async def _prepare(self, wanted: Sequence[ServiceRecord]) -> list[ServiceRecord]:
+        """The records of services that are about to start, without those that cannot."""
+        pending = [replace(record, intent=Intent.RUNNING, pending=Pending.START, error=None) for record in wanted]
+        ready: list[ServiceRecord] = []
+        for record, found in zip(pending, await asyncio.to_thread(self._find_each, pending), strict=True):
+            if isinstance(found, ExecutableNotFound):
+                await self._impossible(record, str(found))
+            else:
+                version = str(found.version) if found.version else None
+                ready.append(replace(record, executable=str(found.path), version=version))
+        return ready
+
+    async def _run(self, record: ServiceRecord) -> None:
         try:
             await self._launch(record)
         except UnitExists as error:
@@ -76,11 +112,6 @@ class Launcher:
             await self._impossible(record, str(error))
         else:
             self._registry.clear_pending(record.unit, "request")
-
-    async def find(self, record: ServiceRecord) -> Executable:
-        """The executable that a start would run. Raises ExecutableNotFound."""
-        spec = self.definition(record).spec
-        return await asyncio.to_thread(find_executable, self._base_path, spec, record.pinned_version)
 
     def definition(self, record: ServiceRecord) -> Definition:
         """How the service is to be run. Raises ExecutableNotFound for one that is not declared any more."""
@@ -172,11 +203,15 @@ class Launcher:
         if unit is not None:
             await self.discard(record.unit)
         try:
-            await self._systemd.start_transient_unit(record.unit, properties, job_timeout=_START_TIMEOUT)
+            await self._make(record.unit, properties)
         except UnitExists:
             await self.discard(record.unit)
-            await self._systemd.start_transient_unit(record.unit, properties, job_timeout=_START_TIMEOUT)
+            await self._make(record.unit, properties)
         self._created[record.unit] = properties
+
+    async def _make(self, unit: str, properties: dict[str, object]) -> None:
+        self._units.announce(unit, properties)
+        await self._systemd.start_transient_unit(unit, properties, job_timeout=_START_TIMEOUT)
 
     async def _impossible(self, record: ServiceRecord, error: str) -> None:
         before = self._registry.get(record.unit)

@@ -1,7 +1,7 @@
 """What is done to a service that exists: restarted, limited anew, forgotten."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -106,9 +106,11 @@ class Maintenance:
             before, after = effective_limits(record, definition), effective_limits(changed, definition)
             if (problem := contradiction(after)) is not None:
                 raise InvalidLimits(problem)
-            loaded = self._units.get(identity.unit) is not None
             now = changes(before, after)
-            _refuse_set_elsewhere(record, now)
+            unit = await self._units.verify(identity.unit)  # drop-ins come with no signal
+            loaded = unit is not None
+            if unit is not None:
+                _refuse_set_elsewhere(record.unit, unit.drop_in_paths, now)
             if loaded and now:
                 await self._set(record, now)
             try:
@@ -131,8 +133,8 @@ class Maintenance:
         return record
 
 
-def _refuse_set_elsewhere(record: ServiceRecord, limits: Iterable[str]) -> None:
+def _refuse_set_elsewhere(unit: str, drop_ins: Sequence[str], limits: Iterable[str]) -> None:
     """A drop-in of the administrator's wins at each start: a limit beside it would hold only until then."""
     for setting in map(setting_of, limits):
-        if (path := setting_in(record.observed.drop_ins, setting)) is not None:
-            raise UnitConflict(f"{setting} of {record.unit} is set by {path}, which wins; change it there")
+        if (path := setting_in(drop_ins, setting)) is not None:
+            raise UnitConflict(f"{setting} of {unit} is set by {path}, which wins; change it there")

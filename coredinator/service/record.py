@@ -67,3 +67,14 @@ class ServiceRecord:
         """The record as systemd says it is now; what was found of a process's health does not outlive it."""
         same_process = observed.main_pid == self.observed.main_pid
         return replace(self, observed=observed, health=self.health if same_process else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A service that somebody wants to run, as `wanted` says; its config file was read by the caller.
+
+    One that is up already is left alone; with another config it is a conflict unless `any_config`.
+    """
+
+    wanted: ServiceRecord
+    any_config: bool = False

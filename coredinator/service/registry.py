@@ -90,7 +90,7 @@ class Registry:
         try:
             await self._mirror.commit([record_to_row(self._records[unit]) for unit, _ in before], meta)
         except BaseException:
-            self._restore(before, cause)
+            self.restore(before, cause)
             raise
         self._meta.update(meta or {})
 
@@ -156,7 +156,8 @@ class Registry:
         """The last transitions of a unit, newest first. Raises StoreError."""
         return [transition_from_row(row) for row in await self._mirror.history(unit, limit)]
 
-    def _restore(self, before: list[tuple[str, ServiceRecord | None]], cause: str) -> None:
+    def restore(self, before: Sequence[tuple[str, ServiceRecord | None]], cause: str) -> None:
+        """Have the records as they were, soon also on the disk; None is that of a unit that was not known."""
         for unit, record in before:
             current = self._records[unit]
             if record is None:

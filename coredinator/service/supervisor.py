@@ -1,9 +1,9 @@
 """Starting and stopping one service, and following what systemd and operators do to it."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Iterable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from enum import IntEnum
 from pathlib import Path
@@ -12,9 +12,10 @@ from coredinator.errors import StoreError, UnitConflict
 from coredinator.logs import MessageId
 from coredinator.service.decide import Decision, decide
 from coredinator.service.identity import Identity, parse_unit
+from coredinator.service.late_reads import LateReads
 from coredinator.service.launcher import Launcher
 from coredinator.service.maintenance import Maintenance
-from coredinator.service.record import Pending, ServiceRecord
+from coredinator.service.record import Order, Pending, ServiceRecord
 from coredinator.service.registry import Registry, log_fields
 from coredinator.service.state import Intent, State, gone, observe
 from coredinator.service.units import UnitCache
@@ -41,7 +42,7 @@ class _Look(IntEnum):
 
 
 class Supervisor:
-    """Start and stop are idempotent and serialised per unit; nothing here locks more than one unit."""
+    """Start and stop are idempotent and serialised per unit."""
 
     def __init__(self, systemd: SystemdManager, registry: Registry, base_path: Path, catalogue: Catalogue) -> None:
         self._systemd = systemd
@@ -51,33 +52,34 @@ class Supervisor:
         self._launcher = Launcher(systemd, registry, self._units, base_path, self._catalogue)
         self._locks = KeyedLock()
         self.maintenance = Maintenance(systemd, registry, self._units, self._launcher, self._locks, self._settle_soon)
+        self._late_reads = LateReads(lambda name: self._settle_safely(name, _Look.READ))
         # Units to decide about, and how to look at them first; one task for each.
         self._due: dict[str, _Look] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    async def start(self, wanted: ServiceRecord, *, any_config: bool = False) -> None:
-        """Have the service run as `wanted` says; its config file was read by the caller.
+    async def start(self, *orders: Order) -> None:
+        """Have services run, each started once the one before it runs; they come in the order of their kinds.
 
-        A service that is up already is left alone; with another config it is a UnitConflict unless
-        `any_config`. Without limits it keeps those that it had. A missing executable or a refusal by
-        systemd is kept as the record's error. Raises SystemdUnavailable, StoreError.
+        Without limits a service keeps those that it had. A missing executable or a refusal by systemd is
+        kept as the record's error. Raises UnitConflict, SystemdUnavailable, StoreError.
         """
-        async with self._locks.hold(wanted.unit):
-            current = self._registry.get(wanted.unit)
-            if current is not None and wanted.limits is None:
-                wanted = replace(wanted, limits=current.limits)
-            if current is not None and self._is_up(wanted.unit):
-                if not any_config:
-                    self.refuse_other_config(current, wanted.config_path)
-                if current.observed.state is not State.FAILED:
-                    await self._confirm(current, wanted)
-                    return
-            await self._systemd.wait_available()
-            await self._launcher.start(wanted)
-            with contextlib.suppress(SystemdError):  # it was started all the same
-                if self._is_up(wanted.unit):
-                    await self._refresh(wanted.unit)  # so that the next status tells all of it
-        self._settle_soon(wanted.unit)
+        self._late_reads.hold_off()
+        due: list[ServiceRecord] = []
+        async with AsyncExitStack() as locks:
+            for order in orders:
+                # All take the locks in the order of the kinds, so that nobody waits in a circle.
+                lock = await locks.enter_async_context(AsyncExitStack())
+                await lock.enter_async_context(self._locks.hold(order.wanted.unit))
+                wanted = await self._unless_up(order)
+                if wanted is None:
+                    await lock.aclose()
+                else:
+                    due.append(wanted)
+            if due:
+                await self._systemd.wait_available()
+                await self._launcher.start(*due)
+        for wanted in due:
+            self._settle_soon(wanted.unit)
 
     def refuse_other_config(self, current: ServiceRecord, config_path: str | None) -> None:
         """Raise UnitConflict if the service is up with another config than `config_path`."""
@@ -89,6 +91,7 @@ class Supervisor:
 
     async def stop(self, identity: Identity) -> None:
         """Have the service stopped and return when its processes are gone. Unknown ones are stopped."""
+        self._late_reads.hold_off()
         async with self._locks.hold(identity.unit):
             record = self._registry.get(identity.unit)
             if record is None:
@@ -120,9 +123,10 @@ class Supervisor:
         before = self._units.get(event.unit)
         unit = self._units.apply(event)
         self._observed(unit)
-        if before is None or before.invocation_id != unit.invocation_id:
-            self._settle_soon(event.unit, _Look.READ)  # drop-ins and cgroup come with no signal
-        elif unit.at_rest or before.at_rest:
+        started = before is None or before.invocation_id != unit.invocation_id
+        if started:
+            self._late_reads.ask(event.unit)  # drop-ins and cgroup come with no signal
+        if started or unit.at_rest or (before is not None and before.at_rest):
             self._settle_soon(event.unit)
 
     async def take_stock(self, *, fresh: bool, autostart: Iterable[ServiceRecord] = ()) -> list[ServiceRecord]:
@@ -184,6 +188,7 @@ class Supervisor:
 
     async def close(self) -> None:
         """Drop what is under way; what was asked for is in the mirror."""
+        await self._late_reads.close()
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
@@ -204,6 +209,23 @@ class Supervisor:
     def _is_up(self, unit: str) -> bool:
         properties = self._units.get(unit)
         return properties is not None and properties.is_up
+
+    async def _unless_up(self, order: Order) -> ServiceRecord | None:
+        """The record that is to be started, None for a service that is up: that it is wanted so is written down."""
+        wanted = order.wanted
+        current = self._registry.get(wanted.unit)
+        if current is None:
+            return wanted
+        if wanted.limits is None:
+            wanted = replace(wanted, limits=current.limits)
+        if not self._is_up(wanted.unit):
+            return wanted
+        if not order.any_config:
+            self.refuse_other_config(current, wanted.config_path)
+        if current.observed.state is State.FAILED:
+            return wanted
+        await self._confirm(current, wanted)
+        return None
 
     async def _confirm(self, current: ServiceRecord, wanted: ServiceRecord) -> None:
         """Write down that a service which is up already is wanted so."""

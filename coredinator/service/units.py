@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Mapping
 
 from coredinator.service.identity import WORKLOAD_PATTERN, parse_unit
 from coredinator.systemd import ListedUnit, SystemdManager, UnitChanged, UnitProperties
@@ -22,6 +23,7 @@ class UnitCache:
         self._signals: Counter[str] = Counter()
         self._removals: dict[str, asyncio.Event] = {}
         self._read: dict[str, bytes] = {}
+        self._announced: dict[str, UnitProperties] = {}
         self._told_to_stop: set[str] = set()
 
     def get(self, unit: str) -> UnitProperties | None:
@@ -35,13 +37,18 @@ class UnitCache:
     def apply(self, event: UnitChanged) -> UnitProperties:
         """Take in a signal."""
         self._signals[event.unit] += 1
-        unit = self._units.get(event.unit, UnitProperties(event.unit)).merge(event.properties)
+        known = self._units.get(event.unit) or self._announced.pop(event.unit, None) or UnitProperties(event.unit)
+        unit = known.merge(event.properties)
         self._units[event.unit] = unit
         if unit.is_up:
             self._told_to_stop.discard(event.unit)
         elif unit.active_state == "deactivating" and unit.job[0]:
             self._told_to_stop.add(event.unit)
         return unit
+
+    def announce(self, unit: str, properties: Mapping[str, object]) -> None:
+        """Take in what a unit is about to be made with, so that it need not be asked for."""
+        self._announced[unit] = UnitProperties(unit).merge(properties)
 
     def was_told_to_stop(self, unit: str) -> bool:
         """Whether somebody was seen to stop the unit: without a job it ended by itself."""
@@ -108,3 +115,4 @@ class UnitCache:
     def _drop(self, unit: str) -> None:
         self._units.pop(unit, None)
         self._read.pop(unit, None)
+        self._announced.pop(unit, None)

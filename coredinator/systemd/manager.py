@@ -76,6 +76,7 @@ class SystemdManager:
         # A job can end before the answer that names it has been handled.
         self._finished: OrderedDict[str, JobResult] = OrderedDict()
         self._references: Counter[str] = Counter()
+        self._half: tuple[str, dict[str, object]] | None = None
         self._introduction: asyncio.Task[None] | None = None
         self._bus = BusConnection(
             Gio.BusType.SYSTEM if scope is Scope.SYSTEM else Gio.BusType.SESSION,
@@ -281,12 +282,9 @@ class SystemdManager:
 
     def _matches(self) -> Sequence[Match]:
         # Without an arg0 per interface the bus would wake us for timers, mounts and all the rest.
-        changed = [
-            Match(_SYSTEMD, _PROPERTIES, "PropertiesChanged", self._on_properties_changed, interface)
-            for interface in (f"{_SYSTEMD}.Unit", f"{_SYSTEMD}.Service")
-        ]
         return [
-            *changed,
+            Match(_SYSTEMD, _PROPERTIES, "PropertiesChanged", self._on_service_changed, f"{_SYSTEMD}.Service"),
+            Match(_SYSTEMD, _PROPERTIES, "PropertiesChanged", self._on_unit_changed, f"{_SYSTEMD}.Unit"),
             Match(_SYSTEMD, _MANAGER, "JobRemoved", self._on_job_removed),
             Match(_SYSTEMD, _MANAGER, "UnitRemoved", self._on_unit_removed),
             Match(_SYSTEMD, _MANAGER, "Reloading", self._on_reloading),
@@ -295,17 +293,39 @@ class SystemdManager:
 
     # The handlers below run in the connection's thread and pass on what matters.
 
-    def _on_properties_changed(self, path: str, parameters: GLib.Variant) -> None:
+    def _on_service_changed(self, path: str, parameters: GLib.Variant) -> None:
+        """Keep what changed until the rest comes: at each change systemd tells of the Service first and
+        of the Unit right behind it, "for atomic behavior" (send_changed_signal in its dbus-unit.c).
+        """
+        self._pass_on_half()
         if path.startswith(self._object_prefix):
-            properties = _of_interest(parameters.get_child_value(1))
-            if properties:
-                self._bus.to_loop(self._emit, UnitChanged(object_path_to_unit(path), properties))
+            self._half = path, _of_interest(parameters.get_child_value(1))
+
+    def _on_unit_changed(self, path: str, parameters: GLib.Variant) -> None:
+        properties: dict[str, object] = {}
+        if self._half is not None and self._half[0] == path:
+            (_, properties), self._half = self._half, None
+        else:
+            self._pass_on_half()
+        if path.startswith(self._object_prefix):
+            self._pass_on(path, properties | _of_interest(parameters.get_child_value(1)))
+
+    def _pass_on_half(self) -> None:
+        if self._half is not None:
+            half, self._half = self._half, None
+            self._pass_on(*half)
+
+    def _pass_on(self, path: str, properties: dict[str, object]) -> None:
+        if properties:
+            self._bus.to_loop(self._emit, UnitChanged(object_path_to_unit(path), properties))
 
     def _on_job_removed(self, _path: str, parameters: GLib.Variant) -> None:
+        self._pass_on_half()
         _id, job, _unit, result = cast("tuple[int, str, str, str]", parameters.unpack())
         self._bus.to_loop(self._job_finished, job, JobResult(result))
 
     def _on_unit_removed(self, _path: str, parameters: GLib.Variant) -> None:
+        self._pass_on_half()
         unit, path = cast("tuple[str, str]", parameters.unpack())
         if path.startswith(self._object_prefix):
             self._bus.to_loop(self._emit, UnitRemoved(unit))

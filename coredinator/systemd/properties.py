@@ -4,6 +4,7 @@ D-Bus wants every value typed, and one property that systemd does not know fails
 a name which is not in the table is therefore refused here, before anything is sent.
 """
 
+import functools
 from collections.abc import Mapping
 from typing import cast
 
@@ -61,12 +62,20 @@ def to_variant(properties: Mapping[str, object]) -> GLib.Variant:
         raise ValueError(f"unknown unit properties: {', '.join(unknown)}")
     pairs = GLib.VariantBuilder.new(GLib.VariantType("a(sv)"))
     for name, value in properties.items():
-        try:
-            typed = GLib.Variant.new_variant(_typed(SIGNATURES[name], value))
-        except (TypeError, OverflowError) as error:
-            raise ValueError(f"unit property {name}={value!r} is not of type {SIGNATURES[name]}") from error
-        pairs.add_value(tuple_of(GLib.Variant.new_string(name), typed))
+        # Many values are the same for all services.
+        pairs.add_value(_pair_of_plain(name, value) if isinstance(value, int | str) else _pair(name, value))
     return pairs.end()
+
+
+def _pair(name: str, value: object) -> GLib.Variant:
+    try:
+        typed = GLib.Variant.new_variant(_typed(SIGNATURES[name], value))
+    except (TypeError, OverflowError) as error:
+        raise ValueError(f"unit property {name}={value!r} is not of type {SIGNATURES[name]}") from error
+    return tuple_of(GLib.Variant.new_string(name), typed)
+
+
+_pair_of_plain = functools.lru_cache(maxsize=256, typed=True)(_pair)
 
 
 def _typed(signature: str, value: object) -> GLib.Variant:

@@ -142,6 +142,7 @@ class Runtime:
         await self._supervisor.close()
         await self.systemd.close()
         self._publisher.close()
+        self.registry.write()
         await self.mirror.close()
 
     async def surroundings(self, config_path: str) -> Surroundings:

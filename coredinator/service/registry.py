@@ -1,5 +1,6 @@
 """The records of all services in memory, each change written, published and logged."""
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -24,6 +25,12 @@ _VERBS = {
     State.STOPPED: ("stopped", MessageId.SERVICE_STOPPED),
     State.FAILED: ("failed", MessageId.SERVICE_FAILED),
 }
+_LEVELS = {
+    State.STARTING: logging.DEBUG,
+    State.STOPPING: logging.DEBUG,
+    State.FAILED: logging.WARNING,
+}
+"""What goes by is in the history and in the unit's own journal; INFO for the rest."""
 
 
 class Registry:
@@ -34,6 +41,9 @@ class Registry:
         self._events = events
         self._records: dict[str, ServiceRecord] = {}
         self._meta: dict[str, str] = {}
+        # What the mirror is to be told at the end of the loop's turn: a unit often changes twice in one.
+        self._changed: set[str] = set()
+        self._transitions: list[Transition] = []
 
     def load(self) -> None:
         """Read what the mirror holds; a row that makes no sense is left out, and said."""
@@ -69,7 +79,7 @@ class Registry:
         if previous == record:
             return
         self._records[record.unit] = record
-        self._mirror.put(record_to_row(record))
+        self._write_soon(record.unit)
         previous_state = previous.state if previous else State.STOPPED
         if record.state is not previous_state:
             self._announce(record, previous_state, cause)
@@ -87,6 +97,7 @@ class Registry:
         before = [(record.unit, self._records.get(record.unit)) for record in records]
         for record, (_, current) in zip(records, before, strict=True):
             self.update(_as_observed(record, current) if current else record, cause)
+        self.write()
         try:
             await self._mirror.commit([record_to_row(self._records[unit]) for unit, _ in before], meta)
         except BaseException:
@@ -97,7 +108,7 @@ class Registry:
     def adopt(self, record: ServiceRecord) -> None:
         """Take over a service that runs but was not known; nothing about it has changed."""
         self._records[record.unit] = record
-        self._mirror.put(record_to_row(record))
+        self._write_soon(record.unit)
 
     def clear_pending(self, unit: str, cause: str) -> None:
         """Note that a start or stop has been seen through."""
@@ -112,6 +123,7 @@ class Registry:
         record = self._records.pop(identity.unit, None)
         if record is None:
             return
+        self.write()
         try:
             await self._mirror.commit([], forgotten=[identity.unit])
         except BaseException:
@@ -132,7 +144,8 @@ class Registry:
             exit_status=observed.exit_status,
             restarts=observed.restarts,
         )
-        self._mirror.note(transition_to_row(transition))
+        self._transitions.append(transition)
+        self._write_soon(record.unit)
 
     def publish(
         self, record: ServiceRecord, verb: str, more: Mapping[str, object], previous: State | None = None
@@ -152,6 +165,14 @@ class Registry:
         }
         self._events.publish(f"{record.identity.spec.topic}.{verb}", payload | dict(more))
 
+    def write(self) -> None:
+        """Hand to the mirror what has changed."""
+        if self._changed:
+            records = [self._records[unit] for unit in self._changed if unit in self._records]
+            self._mirror.put(*map(record_to_row, records), transitions=map(transition_to_row, self._transitions))
+            self._changed.clear()
+            self._transitions.clear()
+
     async def history(self, unit: str, limit: int) -> list[Transition]:
         """The last transitions of a unit, newest first. Raises StoreError."""
         return [transition_from_row(row) for row in await self._mirror.history(unit, limit)]
@@ -162,21 +183,28 @@ class Registry:
             current = self._records[unit]
             if record is None:
                 del self._records[unit]
+                self.write()
                 self._mirror.forget(unit)
             else:
                 self.update(_as_observed(record, current), cause)
+
+    def _write_soon(self, unit: str) -> None:
+        if not self._changed:
+            asyncio.get_running_loop().call_soon(self.write)
+        self._changed.add(unit)
 
     def _announce(self, record: ServiceRecord, previous: State, cause: str) -> None:
         verb, message_id = _VERBS[record.state]
         self.note(record, cause, previous)
         self.publish(record, verb, {}, previous)
         failed = record.state is State.FAILED
-        why = record.error or _why(record)
-        _log.log(
-            logging.WARNING if failed else logging.INFO,
-            "%s %s%s", record.identity.service_id, verb, f": {why}" if failed else "",
-            extra=log_fields(record, message_id) | {"previous_state": previous, "cause": cause},
-        )  # fmt: skip
+        level = _LEVELS.get(record.state, logging.INFO)
+        if _log.isEnabledFor(level):
+            _log.log(
+                level,
+                "%s %s%s", record.identity.service_id, verb, f": {record.error or _why(record)}" if failed else "",
+                extra=log_fields(record, message_id) | {"previous_state": previous, "cause": cause},
+            )  # fmt: skip
 
 
 def _as_observed(record: ServiceRecord, current: ServiceRecord) -> ServiceRecord:

@@ -90,7 +90,17 @@ def record_from_row(row: Row) -> ServiceRecord:
 
 def transition_to_row(transition: Transition) -> Row:
     """A row of `transitions`."""
-    return asdict(transition) | {"at": transition.at.isoformat()}
+    return {
+        "at": transition.at.isoformat(),
+        "unit": transition.unit,
+        "previous_state": transition.previous_state,
+        "state": transition.state,
+        "cause": transition.cause,
+        "main_pid": transition.main_pid,
+        "result": transition.result,
+        "exit_status": transition.exit_status,
+        "restarts": transition.restarts,
+    }
 
 
 def transition_from_row(row: Row) -> Transition:

@@ -36,7 +36,7 @@ class _Write:
 class Mirror:
     """The state database.
 
-    `put`, `forget` and `note` are written soon, and again and again if the disk refuses; `commit`
+    `put` and `forget` are written soon, and again and again if the disk refuses; `commit`
     returns when its rows are on stable storage, or raises StoreError and has written nothing.
     """
 
@@ -64,17 +64,13 @@ class Mirror:
         """All rows of services and the meta values. To be called before anything is written."""
         return list(self._file.services.values()), dict(self._file.meta)
 
-    def put(self, service: Row) -> None:
-        """Write a row of `services` soon."""
-        self._submit(_Write(Changes({service["unit"]: service})))
+    def put(self, *services: Row, transitions: Iterable[Row] = ()) -> None:
+        """Write rows of `services` soon, and add rows to `transitions`."""
+        self._submit(_Write(Changes({service["unit"]: service for service in services}, [*transitions])))
 
     def forget(self, unit: str) -> None:
         """Delete a row of `services` soon."""
         self._submit(_Write(Changes({unit: None})))
-
-    def note(self, transition: Row) -> None:
-        """Add a row to `transitions` soon."""
-        self._submit(_Write(Changes(transitions=[transition])))
 
     def check(self) -> None:
         """Look soon whether the file is still there and ours, and begin a new one if it is not."""

@@ -1,10 +1,11 @@
 """Histories of a host keep every promise; the same ones each time, `make chaos` tells ever new ones."""
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 from tests.support.histories import Histories
 
-TestHistories = Histories.TestCase
+TestHistories = pytest.mark.timeout(600)(Histories.TestCase)
 TestHistories.settings = settings(
     derandomize=True,
     max_examples=15,

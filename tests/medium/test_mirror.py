@@ -91,7 +91,7 @@ async def test_history_is_newest_first_and_limited(mirror: Mirror) -> None:
         for number in range(5)
     ]
     for line in lines:
-        mirror.note(transition_to_row(line))
+        mirror.put(transitions=[transition_to_row(line)])
     await mirror.commit([])
     history = [transition_from_row(row) for row in await mirror.history(FULL.unit, 3)]
     assert history == lines[:1:-1]
@@ -126,7 +126,11 @@ async def test_a_file_that_is_damaged_while_it_is_open_is_begun_anew(path: Path,
     await mirror.commit([record_to_row(FULL), record_to_row(BARE)], {"systemd": "boot"})
     await mirror.close()  # so that nothing is left in the write-ahead log
     mirror = Mirror.open(path)
-    mirror.note(transition_to_row(Transition(datetime.now(UTC), FULL.unit, "running", "failed", "x", 1, None, 9, 0)))
+    mirror.put(
+        transitions=[
+            transition_to_row(Transition(datetime.now(UTC), FULL.unit, "running", "failed", "x", 1, None, 9, 0))
+        ]
+    )
     await mirror.commit([])
     damage(path, way)
     mirror.check()

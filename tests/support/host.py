@@ -138,7 +138,7 @@ class Host:
         assert self.process is not None
         assert self.process.poll() is None, self.log.read_text()
         try:
-            return self.api.get("/api/healthcheck").is_success
+            return self.api.get("/api/healthcheck", timeout=5).is_success
         except httpx.TransportError:
             return False
 

@@ -351,7 +351,10 @@ class World:
             self._expect_loss()
         count("manager launched on a full disk" if self.disk_full else "manager launched")
         if not self.disk_full:
-            self.host.launch()
+            try:
+                self.host.launch()
+            except AssertionError as error:
+                raise AssertionError(f"{error}\n{self._stacks()}") from error
             return
         before = len(self.host.log.read_bytes())
         try:

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from coredinator.services import Limits
 from coredinator.services.limits import INFINITY, NO_LIMITS, PROPERTIES
-from coredinator.systemd import UnitProperties
+from coredinator.systemd import ListedUnit, UnitProperties
 
 _CGROUP_LIMITS = PROPERTIES.keys() - {"nice"}
 
@@ -83,6 +83,26 @@ def observe(unit: UnitProperties | None) -> Observation:
         drop_ins=unit.drop_in_paths,
         frozen=unit.freezer_state in {"freezing", "frozen", "frozen-by-parent"},
         limits=_limits(unit),
+    )
+
+
+def remembered(row: ListedUnit, since_usec: int, observed: Observation) -> UnitProperties | None:
+    """A loaded unit out of the last observation of it, None if its state has changed since."""
+    state = state_of(row.active_state, row.sub_state)
+    if row.job_id or (state, _time(since_usec)) != (observed.state, observed.since):
+        return None
+    return UnitProperties(
+        row.name,
+        active_state=row.active_state,
+        sub_state=row.sub_state,
+        main_pid=observed.main_pid or 0,
+        result=observed.result or "success",
+        exec_main_code=0 if observed.exit_status is None else 1,
+        exec_main_status=observed.exit_status or 0,
+        n_restarts=observed.restarts,
+        state_change_usec=since_usec,
+        control_group=observed.control_group,
+        drop_in_paths=observed.drop_ins,
     )
 
 

@@ -15,13 +15,14 @@ from coredinator.service.identity import Identity, parse_unit
 from coredinator.service.late_reads import LateReads
 from coredinator.service.launcher import Launcher
 from coredinator.service.maintenance import Maintenance
+from coredinator.service.observer import Observer
 from coredinator.service.record import Order, Pending, ServiceRecord
 from coredinator.service.registry import Registry, log_fields
-from coredinator.service.state import Intent, State, gone, observe
+from coredinator.service.state import Intent, State
 from coredinator.service.units import UnitCache
-from coredinator.service.workload import adopt, as_it_runs, own_limits
 from coredinator.services import Catalogue, Restart
 from coredinator.systemd import (
+    ListedUnit,
     SystemdError,
     SystemdManager,
     UnitChanged,
@@ -31,6 +32,9 @@ from coredinator.systemd import (
 from coredinator.utils.keyed_lock import KeyedLock
 
 _log = logging.getLogger(__name__)
+
+_READ_AT_ONCE = 32
+"""Answers of systemd on their way at a time; each may be 20 kB."""
 
 
 class _Look(IntEnum):
@@ -50,6 +54,7 @@ class Supervisor:
         self._catalogue = catalogue
         self._units = UnitCache(systemd)
         self._launcher = Launcher(systemd, registry, self._units, base_path, self._catalogue)
+        self._observer = Observer(systemd, registry, self._units, catalogue, self._launcher.cause)
         self._locks = KeyedLock()
         self.maintenance = Maintenance(systemd, registry, self._units, self._launcher, self._locks, self._settle_soon)
         self._late_reads = LateReads(lambda name: self._settle_safely(name, _Look.READ))
@@ -122,7 +127,7 @@ class Supervisor:
             return
         before = self._units.get(event.unit)
         unit = self._units.apply(event)
-        self._observed(unit)
+        self._observer.observed(unit)
         started = before is None or before.invocation_id != unit.invocation_id
         if started:
             self._late_reads.ask(event.unit)  # drop-ins and cgroup come with no signal
@@ -137,8 +142,9 @@ class Supervisor:
         """
         listed = await self._units.list()
         for name in sorted(self._units.names() - listed.keys() | self._missing(listed)):
-            await self._verify(name)
-        await asyncio.gather(*(self._take_up(name) for name in listed))
+            await self._observer.verify(name)
+        limit = asyncio.Semaphore(_READ_AT_ONCE)
+        await asyncio.gather(*(self._recognise_or_take_up(row, limit) for row in listed.values()))
         wanted = [
             record
             for record in self._registry.all()
@@ -167,7 +173,7 @@ class Supervisor:
         for name, row in listed.items():
             unit = self._units.get(name)
             if unit is None or (unit.active_state, unit.sub_state) != (row.active_state, row.sub_state):
-                await self._refresh(name)
+                await self._observer.refresh(name)
                 self._settle_soon(name)
         for name in sorted(self._units.names() - listed.keys()):
             self._settle_soon(name, _Look.VERIFY)
@@ -180,7 +186,7 @@ class Supervisor:
     async def reset_backoff(self, record: ServiceRecord) -> None:
         """Make the next crash of a service count as its first."""
         await self._systemd.reset_failed(record.unit)
-        await self._refresh(record.unit)
+        await self._observer.refresh(record.unit)
         _log.info(
             "%s has been stable; its restart delay begins anew", record.identity.service_id,
             extra=log_fields(record, MessageId.BACKOFF_RESET),
@@ -205,6 +211,14 @@ class Supervisor:
             for record in self._registry.all()
             if record.unit not in listed and record.observed.state is not State.STOPPED
         }
+
+    async def _recognise_or_take_up(self, row: ListedUnit, limit: asyncio.Semaphore) -> None:
+        async with limit:
+            if await self._observer.recognise(row):
+                self._late_reads.hold_off()
+                self._late_reads.ask(row.name)
+            else:
+                await self._observer.take_up(row.name)
 
     def _is_up(self, unit: str) -> bool:
         properties = self._units.get(unit)
@@ -233,34 +247,6 @@ class Supervisor:
         if confirmed != current:
             await self._registry.commit([confirmed], "request")
 
-    def _observed(self, unit: UnitProperties) -> None:
-        record = self._registry.get(unit.name)
-        if record is not None:
-            self._registry.observe(unit.name, observe(unit), self._launcher.cause(record))
-
-    async def _take_up(self, name: str) -> None:
-        """Hold a loaded unit by a reference of this connection, and read it; one that is not known is adopted."""
-        if self._registry.get(name) is not None:
-            await self._systemd.ref(name)
-            await self._refresh(name)
-            return
-        unit = await self._units.read(name)
-        if decide(self._registry.get(name), unit, fresh_systemd=False) is Decision.ADOPT:
-            await self._systemd.ref(name)
-            self._adopt(unit)
-
-    async def _refresh(self, name: str) -> None:
-        """Read a loaded unit anew."""
-        self._observed(await self._units.read(name))
-
-    async def _verify(self, name: str) -> None:
-        """Read a unit anew that may be gone; how it ended stays known."""
-        unit = await self._units.verify(name)
-        if unit is not None:
-            self._observed(unit)
-        elif (record := self._registry.get(name)) is not None:
-            self._registry.observe(name, gone(record.observed), "systemd")
-
     def _settle_soon(self, name: str, look: _Look = _Look.NONE) -> None:
         """Decide about a unit once whoever holds its lock is done."""
         self._due[name] = max(look, self._due.get(name, _Look.NONE))
@@ -284,17 +270,17 @@ class Supervisor:
     async def _settle(self, name: str, look: _Look) -> None:
         async with self._locks.hold(name):
             match look:
-                case _Look.READ if not self._units.is_read(name):
-                    await self._refresh(name)
+                case _Look.READ if self._units.get(name) is not None and not self._units.is_read(name):
+                    await self._observer.take_up(name)
                 case _Look.VERIFY:
-                    await self._verify(name)
+                    await self._observer.verify(name)
                 case _:
                     pass
             record = self._registry.get(name)
             unit = self._units.get(name)
             match decide(record, unit, fresh_systemd=False):
                 case Decision.ADOPT:
-                    await self._take_up(name)
+                    await self._observer.take_up(name)
                 case Decision.START if record is not None:
                     await self._launcher.start_again(record)
                 case Decision.STOP if record is not None:
@@ -309,23 +295,7 @@ class Supervisor:
                     pass  # it is started once it is at rest, should whoever was about to do it be gone
                 case _:
                     self._registry.clear_pending(name, "recovery")
-                    self._correct(name)
-
-    def _correct(self, name: str) -> None:
-        """Have the record say what runs, also where a restart had another executable in mind and was cut short."""
-        record, unit = self._registry.get(name), self._units.get(name)
-        if record is not None and unit is not None and unit.is_up and unit.argv and unit.argv[0] != record.executable:
-            self._registry.update(as_it_runs(record, unit), "recovery")
-
-    def _adopt(self, unit: UnitProperties) -> None:
-        identity = parse_unit(unit.name)
-        if identity is None:
-            return
-        record = adopt(identity, unit)
-        definition = self._catalogue.find(identity.kind, identity.instance)
-        record = replace(record, limits=own_limits(record.observed, definition))
-        self._registry.adopt(record)
-        _log.info("%s adopted", identity.service_id, extra=log_fields(record, MessageId.SERVICE_ADOPTED))
+                    self._observer.correct(name)
 
     async def _confirm_stopped(self, record: ServiceRecord) -> None:
         """Look twice before a unit at rest counts as stopped by an operator.
@@ -337,7 +307,7 @@ class Supervisor:
         may_end = definition is not None and definition.restart is not Restart.ALWAYS
         if may_end and not self._units.was_told_to_stop(record.unit):
             return
-        await self._verify(record.unit)
+        await self._observer.verify(record.unit)
         again = decide(record, self._units.get(record.unit), fresh_systemd=False)
         if again is Decision.WANT_STOPPED and not await self._systemd.is_stopping():
             self._operator_said(record, Intent.STOPPED)

@@ -78,6 +78,20 @@ class UnitCache:
             self._units[unit] = properties.merge_newer(self._units.get(unit, properties))
         return self._units[unit]
 
+    async def state_since(self, unit: str) -> int | None:
+        """When the state of a loaded unit last changed, in µs; None if it does so at this moment."""
+        before = self._signals[unit]
+        since = await self._systemd.state_change(unit)
+        return since if self._signals[unit] == before else None
+
+    def remember(self, unit: UnitProperties) -> bool:
+        """Take in what is remembered of a unit that nobody has read, to be read later; False if it is outdated."""
+        known = self._units.setdefault(unit.name, unit)
+        self._read.pop(unit.name, None)
+        return (known.active_state, known.sub_state, known.state_change_usec) == (
+            unit.active_state, unit.sub_state, unit.state_change_usec,
+        )  # fmt: skip
+
     def is_read(self, unit: str) -> bool:
         """Whether all properties were read since the unit was last started; what is set at its start is known then."""
         known = self._units.get(unit)

@@ -13,7 +13,14 @@ from typing import cast
 from gi.repository import Gio, GLib
 
 from coredinator.systemd.connection import BusConnection, Match
-from coredinator.systemd.errors import AlreadySubscribed, NoSuchUnit, NotReferenced, SystemdError, SystemdUnavailable
+from coredinator.systemd.errors import (
+    AlreadySubscribed,
+    NoSuchUnit,
+    NotReferenced,
+    SystemdError,
+    SystemdUnavailable,
+    UnitExists,
+)
 from coredinator.systemd.escape import object_path_to_unit, unit_to_object_path
 from coredinator.systemd.properties import to_variant, tuple_of
 from coredinator.systemd.types import (
@@ -124,9 +131,13 @@ class SystemdManager:
         arguments = tuple_of(
             GLib.Variant("s", unit), GLib.Variant("s", "fail"), to_variant(properties), _NO_OTHER_UNITS
         )
-        if properties.get("AddRef"):
-            self._references[unit] += 1
-        return await self._run_job("StartTransientUnit", unit, arguments, job_timeout)
+        references = 1 if properties.get("AddRef") else 0
+        self._references[unit] += references
+        try:
+            return await self._run_job("StartTransientUnit", unit, arguments, job_timeout)
+        except UnitExists:
+            self._references[unit] -= references
+            raise
 
     async def start_unit(self, unit: str, *, job_timeout: float) -> JobResult:
         """Start a loaded unit and wait for its job."""
@@ -151,12 +162,20 @@ class SystemdManager:
 
     async def reset_failed(self, unit: str) -> None:
         """Clear the failed state, the result and the restart counter; nothing if not loaded."""
-        await self._ignore_missing("ResetFailedUnit", unit)
+        try:
+            await self._call("ResetFailedUnit", GLib.Variant("(s)", (unit,)), unit)
+        except NoSuchUnit:
+            _log.debug("%s is not loaded; there is nothing to reset", unit)
 
     async def ref(self, unit: str) -> None:
-        """Keep the unit loaded while this connection lives; nothing if it is not loaded."""
+        """Keep the unit loaded while this connection lives; nothing if it is held already, or not loaded."""
+        if self._references[unit]:
+            return
         self._references[unit] += 1
-        await self._ignore_missing("RefUnit", unit)
+        try:
+            await self._call("RefUnit", GLib.Variant("(s)", (unit,)), unit)
+        except NoSuchUnit:
+            self._references[unit] -= 1
 
     async def unref(self, unit: str) -> None:
         """Give up all references of this connection: systemd counts each of them.
@@ -177,6 +196,12 @@ class SystemdManager:
         """All properties of a loaded unit. Asking for one that is not loaded makes systemd load it."""
         reply = await self._call("GetAll", GLib.Variant("(s)", ("",)), unit, unit_to_object_path(unit), _PROPERTIES)
         return UnitProperties(unit).merge(_of_interest(reply.get_child_value(0)))
+
+    async def state_change(self, unit: str) -> int:
+        """When the state of a loaded unit last changed, in µs since the epoch, 0 if never."""
+        arguments = GLib.Variant("(ss)", (f"{_SYSTEMD}.Unit", "StateChangeTimestamp"))
+        reply = await self._call("Get", arguments, unit, unit_to_object_path(unit), _PROPERTIES)
+        return cast("int", reply.unpack()[0])
 
     async def has_unit_file(self, unit: str) -> bool:
         """Whether a unit file of that name is installed (transient ones do not count)."""
@@ -207,12 +232,6 @@ class SystemdManager:
         finally:
             if not waiter.done():
                 self._jobs.pop(job, None)
-
-    async def _ignore_missing(self, method: str, unit: str) -> None:
-        try:
-            await self._call(method, GLib.Variant("(s)", (unit,)), unit)
-        except NoSuchUnit:
-            _log.debug("%s: %s is not loaded", method, unit)
 
     async def _manager_property(self, name: str, *, introduced: bool = True) -> object:
         arguments = GLib.Variant("(ss)", (_MANAGER, name))

@@ -1,0 +1,94 @@
+"""Turning what systemd says of units into what the records say of services."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+from coredinator.logs import MessageId
+from coredinator.service.decide import Decision, decide
+from coredinator.service.identity import parse_unit
+from coredinator.service.record import ServiceRecord
+from coredinator.service.registry import Registry, log_fields
+from coredinator.service.state import gone, observe, remembered
+from coredinator.service.units import UnitCache
+from coredinator.service.workload import adopt, as_it_runs, own_limits
+from coredinator.services import Catalogue
+from coredinator.systemd import ListedUnit, SystemdManager, UnitProperties
+
+_log = logging.getLogger(__name__)
+
+
+class Observer:
+    """Reads units and has the records follow; `cause` says why a service's state changes if it does so now."""
+
+    def __init__(
+        self,
+        systemd: SystemdManager,
+        registry: Registry,
+        units: UnitCache,
+        catalogue: Catalogue,
+        cause: Callable[[ServiceRecord], str],
+    ) -> None:
+        self._systemd = systemd
+        self._registry = registry
+        self._units = units
+        self._catalogue = catalogue
+        self._cause = cause
+
+    def observed(self, unit: UnitProperties) -> None:
+        """Have the record of a known unit follow."""
+        record = self._registry.get(unit.name)
+        if record is not None:
+            self._registry.observe(unit.name, observe(unit), self._cause(record))
+
+    async def recognise(self, row: ListedUnit) -> bool:
+        """Whether a loaded unit is in the state in which its record has it; then its state is known.
+
+        One question, where reading all of it is a hundred times as much to send. What changes without
+        the state, such as drop-ins and limits, is not known so.
+        """
+        record = self._registry.get(row.name)
+        if record is None:
+            return False
+        since = await self._units.state_since(row.name)
+        unit = None if since is None else remembered(row, since, record.observed)
+        return unit is not None and self._units.remember(unit)
+
+    async def take_up(self, name: str) -> None:
+        """Hold a loaded unit by a reference of this connection, and read it; one that is not known is adopted."""
+        if self._registry.get(name) is not None:
+            await self._systemd.ref(name)
+            await self.refresh(name)
+            return
+        unit = await self._units.read(name)
+        if decide(self._registry.get(name), unit, fresh_systemd=False) is Decision.ADOPT:
+            await self._systemd.ref(name)
+            self._adopt(unit)
+
+    async def refresh(self, name: str) -> None:
+        """Read a loaded unit anew."""
+        self.observed(await self._units.read(name))
+
+    async def verify(self, name: str) -> None:
+        """Read a unit anew that may be gone; how it ended stays known."""
+        unit = await self._units.verify(name)
+        if unit is not None:
+            self.observed(unit)
+        elif (record := self._registry.get(name)) is not None:
+            self._registry.observe(name, gone(record.observed), "systemd")
+
+    def correct(self, name: str) -> None:
+        """Have the record say what runs, also where a restart had another executable in mind and was cut short."""
+        record, unit = self._registry.get(name), self._units.get(name)
+        if record is not None and unit is not None and unit.is_up and unit.argv and unit.argv[0] != record.executable:
+            self._registry.update(as_it_runs(record, unit), "recovery")
+
+    def _adopt(self, unit: UnitProperties) -> None:
+        identity = parse_unit(unit.name)
+        if identity is None:
+            return
+        record = adopt(identity, unit)
+        definition = self._catalogue.find(identity.kind, identity.instance)
+        record = replace(record, limits=own_limits(record.observed, definition))
+        self._registry.adopt(record)
+        _log.info("%s adopted", identity.service_id, extra=log_fields(record, MessageId.SERVICE_ADOPTED))

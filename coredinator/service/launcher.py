@@ -71,6 +71,8 @@ class Launcher:
             except UnitConflict:
                 self._registry.restore(before[number:], "request")
                 raise
+        # A manager that is killed after the answer leaves no start behind to be carried out once more.
+        await self._registry.written()
 
     async def find(self, record: ServiceRecord) -> Executable:
         """The executable that a start would run. Raises ExecutableNotFound."""
@@ -165,6 +167,7 @@ class Launcher:
         if unwritten is not None:
             raise StoreError(f"{record.unit} was stopped, but that is not written down yet: {unwritten}")
         self._registry.clear_pending(record.unit, "request")
+        await self._registry.written()
 
     async def restart_in_place(self, record: ServiceRecord, cause: str) -> None:
         """Have systemd restart the unit as it is, same executable and all.

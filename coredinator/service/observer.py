@@ -11,8 +11,9 @@ from coredinator.service.record import ServiceRecord
 from coredinator.service.registry import Registry, log_fields
 from coredinator.service.state import gone, observe, remembered
 from coredinator.service.units import UnitCache
-from coredinator.service.workload import adopt, as_it_runs, own_limits
+from coredinator.service.workload import adopt, as_it_runs, effective_limits, own_limits
 from coredinator.services import Catalogue
+from coredinator.services.limits import NO_LIMITS
 from coredinator.systemd import ListedUnit, SystemdManager, UnitProperties
 
 _log = logging.getLogger(__name__)
@@ -51,8 +52,16 @@ class Observer:
         if record is None:
             return False
         since = await self._units.state_since(row.name)
-        unit = None if since is None else remembered(row, since, record.observed)
-        return unit is not None and self._units.remember(unit)
+        if since is None:
+            return False
+        definition = self._catalogue.find(record.identity.kind, record.identity.instance)
+        limits = effective_limits(record, definition) if definition else record.limits or NO_LIMITS
+        unit = remembered(row, since, record.observed, limits)
+        known = None if unit is None else self._units.remember(unit)
+        if known is None:
+            return False
+        self.observed(known)
+        return True
 
     async def take_up(self, name: str) -> None:
         """Hold a loaded unit by a reference of this connection, and read it; one that is not known is adopted."""

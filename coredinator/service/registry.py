@@ -173,6 +173,11 @@ class Registry:
             self._changed.clear()
             self._transitions.clear()
 
+    async def written(self) -> None:
+        """Return when what has changed would outlive this process, or the disk refuses it for now."""
+        self.write()
+        await self._mirror.written()
+
     async def history(self, unit: str, limit: int) -> list[Transition]:
         """The last transitions of a unit, newest first. Raises StoreError."""
         return [transition_from_row(row) for row in await self._mirror.history(unit, limit)]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from coredinator.services import Limits
-from coredinator.services.limits import INFINITY, NO_LIMITS, PROPERTIES
+from coredinator.services.limits import INFINITY, NO_LIMITS, PROPERTIES, limit_properties
 from coredinator.systemd import ListedUnit, UnitProperties
 
 _CGROUP_LIMITS = PROPERTIES.keys() - {"nice"}
@@ -86,12 +86,12 @@ def observe(unit: UnitProperties | None) -> Observation:
     )
 
 
-def remembered(row: ListedUnit, since_usec: int, observed: Observation) -> UnitProperties | None:
-    """A loaded unit out of the last observation of it, None if its state has changed since."""
+def remembered(row: ListedUnit, since_usec: int, observed: Observation, limits: Limits) -> UnitProperties | None:
+    """A loaded unit out of the last observation of it and its limits, None if its state has changed since."""
     state = state_of(row.active_state, row.sub_state)
     if row.job_id or (state, _time(since_usec)) != (observed.state, observed.since):
         return None
-    return UnitProperties(
+    unit = UnitProperties(
         row.name,
         active_state=row.active_state,
         sub_state=row.sub_state,
@@ -104,6 +104,7 @@ def remembered(row: ListedUnit, since_usec: int, observed: Observation) -> UnitP
         control_group=observed.control_group,
         drop_in_paths=observed.drop_ins,
     )
+    return unit.merge(limit_properties(limits.given()))
 
 
 def gone(observed: Observation) -> Observation:

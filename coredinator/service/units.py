@@ -84,13 +84,17 @@ class UnitCache:
         since = await self._systemd.state_change(unit)
         return since if self._signals[unit] == before else None
 
-    def remember(self, unit: UnitProperties) -> bool:
-        """Take in what is remembered of a unit that nobody has read, to be read later; False if it is outdated."""
+    def remember(self, unit: UnitProperties) -> UnitProperties | None:
+        """Take in what is remembered of a unit, unless more is known; what is known then, None if it is outdated.
+
+        It counts as not read.
+        """
         known = self._units.setdefault(unit.name, unit)
         self._read.pop(unit.name, None)
-        return (known.active_state, known.sub_state, known.state_change_usec) == (
+        is_current = (known.active_state, known.sub_state, known.state_change_usec) == (
             unit.active_state, unit.sub_state, unit.state_change_usec,
         )  # fmt: skip
+        return known if is_current else None
 
     def is_read(self, unit: str) -> bool:
         """Whether all properties were read since the unit was last started; what is set at its start is known then."""

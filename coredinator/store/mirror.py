@@ -27,10 +27,11 @@ _TRANSITIONS_KEPT = 10_000
 
 @dataclass(slots=True)
 class _Write:
-    """One unit of work; with `done` somebody waits for it to be on disk."""
+    """One unit of work; with `done` somebody waits for it, if it is `durable` until it is on stable storage."""
 
     changes: Changes
     done: asyncio.Future[None] | None = None
+    durable: bool = False
 
 
 class Mirror:
@@ -83,8 +84,15 @@ class Mirror:
         done = asyncio.get_running_loop().create_future()
         rows: dict[str, Row | None] = {row["unit"]: row for row in services}
         rows.update(dict.fromkeys(forgotten))
-        self._submit(_Write(Changes(rows, meta=dict(meta or {})), done))
+        self._submit(_Write(Changes(rows, meta=dict(meta or {})), done, durable=True))
         await done
+
+    async def written(self) -> None:
+        """Return when all that was put is in the file and outlives this process, or the disk refuses."""
+        done = asyncio.get_running_loop().create_future()
+        self._submit(_Write(Changes(), done))
+        with contextlib.suppress(StoreError):  # it is kept, and tried again
+            await done
 
     async def history(self, unit: str, limit: int) -> list[Row]:
         """The last rows of `transitions` of a unit, newest first."""
@@ -133,7 +141,7 @@ class Mirror:
         if self._problem is not None:
             changes.meta.setdefault(_TRIED, datetime.now(UTC).isoformat())
         try:
-            self._file.write(changes, durable=bool(waiters))
+            self._file.write(changes, durable=any(write.durable for write in batch))
         except (sqlite3.Error, StoreError) as error:
             problem = error if isinstance(error, StoreError) else explain(self._path, error)
             if self._problem is None:

@@ -1,8 +1,10 @@
 """What a service uses, out of the files of its cgroup."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from coredinator.service.accounting import Usage, usage_of
@@ -63,6 +65,29 @@ def test_without_a_cgroup_the_main_process_counts(tmp_path: Path, group: str) ->
     assert usage.memory_bytes
     assert usage.cpu_seconds
     assert usage.unavailable == ("memory_peak_bytes", "tasks", "io_read_bytes", "io_write_bytes")
+
+
+@pytest.fixture(params=[b"plain", b"tail) S 1 (x", b"half a letter \xc3"])
+def named(request: pytest.FixtureRequest) -> Iterator[None]:
+    """This process under another name, which the kernel shows as it is (proc_pid_comm(5))."""
+    comm = Path("/proc/self/comm")
+    former = comm.read_bytes()
+    comm.write_bytes(request.param)
+    yield
+    comm.write_bytes(former)
+
+
+@pytest.mark.usefixtures("named")
+def test_the_main_process_is_read_right_whatever_its_name(tmp_path: Path) -> None:
+    def used() -> float:
+        times = psutil.Process().cpu_times()
+        return round(times.user + times.system, 2)
+
+    at_least = used()
+    usage = usage_of(running("/gone.service"), tmp_path)
+    assert usage.cpu_seconds is not None
+    assert at_least <= usage.cpu_seconds <= used()
+    assert usage.memory_bytes == pytest.approx(psutil.Process().memory_info().rss, rel=0.1)
 
 
 def test_a_process_that_is_gone_uses_nothing(tmp_path: Path) -> None:

@@ -125,9 +125,9 @@ class Agents:
         state = agent_state(record.intent, (service.state for service in services.values()))
         return AgentStatus(agent_id, state, record.intent, record.config_path, services)
 
-    def ids(self) -> list[str]:
-        """The ids of all agents, stopped ones included."""
-        return [record.identity.instance for record in self._registry.of_kind(KindName.CORERL)]
+    def ids(self) -> tuple[str, ...]:
+        """The ids of all agents, stopped ones included; the same object until an agent comes or goes."""
+        return self._registry.ids(KindName.CORERL)
 
     async def history(self, agent_id: str, limit: int) -> list[Transition]:
         """The last changes of an agent's services, newest first. Raises StoreError."""

@@ -42,7 +42,7 @@ def usage_of(observed: Observation, cgroups: Path = CGROUPS) -> Usage:
         return Usage()
     # Without a cgroup known yet, the files would be those of the whole host.
     group = observed.control_group.strip("/")
-    texts = _read_all(f"{cgroups}/{group}") if group else {}
+    texts: Mapping[str, str] = _read_all(f"{cgroups}/{group}") if group else {}
     memory = _number(texts.get("memory.current"))
     cpu = _number(_field(texts.get("cpu.stat"), "usage_usec"))
     seconds = cpu / 1_000_000 if cpu is not None else None

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from coredinator.errors import CoredinatorError
@@ -26,6 +26,14 @@ _VERBS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Roll:
+    """The services of a kind and their units, in the order of the ids."""
+
+    ids: tuple[str, ...]
+    units: tuple[str, ...]
+
+
 class Registry:
     """All records by unit. Reads are answered from memory, which the mirror follows."""
 
@@ -33,6 +41,7 @@ class Registry:
         self._mirror = mirror
         self._events = events
         self._records: dict[str, ServiceRecord] = {}
+        self._rolls: dict[KindName, Roll] = {}
         self._meta: dict[str, str] = {}
 
     def load(self) -> None:
@@ -44,7 +53,7 @@ class Registry:
             except (CoredinatorError, ValueError) as error:
                 _log.error("left out the record of unit %s: %s", row["unit"], error)
             else:
-                self._records[record.unit] = record
+                self._put(record)
 
     def get(self, unit: str) -> ServiceRecord | None:
         """The record of a unit."""
@@ -52,8 +61,11 @@ class Registry:
 
     def of_kind(self, kind: KindName) -> list[ServiceRecord]:
         """All records of a kind, in the order of their ids."""
-        found = [record for record in self._records.values() if record.identity.kind is kind]
-        return sorted(found, key=lambda record: record.identity.instance)
+        return [self._records[unit] for unit in self._roll(kind).units]
+
+    def ids(self, kind: KindName) -> tuple[str, ...]:
+        """The ids of a kind in their order; the same object until one comes or goes."""
+        return self._roll(kind).ids
 
     def all(self) -> list[ServiceRecord]:
         """All records."""
@@ -68,7 +80,7 @@ class Registry:
         previous = self._records.get(record.unit)
         if previous == record:
             return
-        self._records[record.unit] = record
+        self._put(record)
         self._mirror.put(record_to_row(record))
         previous_state = previous.state if previous else State.STOPPED
         if record.state is not previous_state:
@@ -96,7 +108,7 @@ class Registry:
 
     def adopt(self, record: ServiceRecord) -> None:
         """Take over a service that runs but was not known; nothing about it has changed."""
-        self._records[record.unit] = record
+        self._put(record)
         self._mirror.put(record_to_row(record))
 
     def clear_pending(self, unit: str, cause: str) -> None:
@@ -109,13 +121,15 @@ class Registry:
 
         On StoreError it is known as before.
         """
-        record = self._records.pop(identity.unit, None)
+        record = self._records.get(identity.unit)
         if record is None:
             return
+        self._drop(record)
         try:
-            await self._mirror.commit([], forgotten=[identity.unit])
+            await self._mirror.commit([], forgotten=[record.unit])
         except BaseException:
-            self._records.setdefault(identity.unit, record)
+            if record.unit not in self._records:
+                self._put(record)
             raise
 
     def note(self, record: ServiceRecord, cause: str, previous: State | None = None) -> None:
@@ -156,11 +170,28 @@ class Registry:
         """The last transitions of a unit, newest first. Raises StoreError."""
         return [transition_from_row(row) for row in await self._mirror.history(unit, limit)]
 
+    def _put(self, record: ServiceRecord) -> None:
+        if record.unit not in self._records:
+            self._rolls.pop(record.identity.kind, None)
+        self._records[record.unit] = record
+
+    def _drop(self, record: ServiceRecord) -> None:
+        self._rolls.pop(record.identity.kind, None)
+        del self._records[record.unit]
+
+    def _roll(self, kind: KindName) -> Roll:
+        if (roll := self._rolls.get(kind)) is None:
+            identities = (record.identity for record in self._records.values() if record.identity.kind is kind)
+            found = sorted((identity.instance, identity.unit) for identity in identities)
+            roll = Roll(tuple(instance for instance, _ in found), tuple(unit for _, unit in found))
+            self._rolls[kind] = roll
+        return roll
+
     def _restore(self, before: list[tuple[str, ServiceRecord | None]], cause: str) -> None:
         for unit, record in before:
             current = self._records[unit]
             if record is None:
-                del self._records[unit]
+                self._drop(current)
                 self._mirror.forget(unit)
             else:
                 self.update(_as_observed(record, current), cause)

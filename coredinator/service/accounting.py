@@ -1,5 +1,6 @@
 """What a service uses: read from its cgroup, without a call to systemd (cgroup-v2 in the kernel's documentation)."""
 
+import functools
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -9,6 +10,7 @@ from coredinator.service.state import Observation
 
 CGROUPS = Path("/sys/fs/cgroup")
 _FILES = ("memory.current", "memory.peak", "cpu.stat", "pids.current", "io.stat")
+_NOTHING: Mapping[str, str] = {}
 _READ_AT_MOST = 65_536
 _PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
@@ -42,7 +44,7 @@ def usage_of(observed: Observation, cgroups: Path = CGROUPS) -> Usage:
         return Usage()
     # Without a cgroup known yet, the files would be those of the whole host.
     group = observed.control_group.strip("/")
-    texts: Mapping[str, str] = _read_all(f"{cgroups}/{group}") if group else {}
+    texts = _read_all(f"{cgroups}/{group}") if group and _is_unified(cgroups) else _NOTHING
     memory = _number(texts.get("memory.current"))
     cpu = _number(_field(texts.get("cpu.stat"), "usage_usec"))
     seconds = cpu / 1_000_000 if cpu is not None else None
@@ -52,16 +54,21 @@ def usage_of(observed: Observation, cgroups: Path = CGROUPS) -> Usage:
         seconds = seconds_of_process if seconds is None else seconds
     peak, tasks = _number(texts.get("memory.peak")), _number(texts.get("pids.current"))
     figures = (memory, peak, seconds, tasks, *_io(texts.get("io.stat")))
-    unavailable = tuple(name for name, figure in zip(_FIGURES, figures, strict=True) if figure is None)
-    return Usage(*figures, unavailable)
+    return Usage(*figures, tuple([name for name, figure in zip(_FIGURES, figures, strict=True) if figure is None]))
+
+
+@functools.cache
+def _is_unified(cgroups: Path) -> bool:
+    """Whether the host has cgroup v2 alone; with v1 the files are other ones, in other folders."""
+    return (cgroups / "cgroup.controllers").exists()
 
 
 def _read_all(folder: str) -> Mapping[str, str]:
-    """The files of a cgroup that are there, by name; on a host with cgroup v1 not even their folder is."""
+    """The files of a cgroup that are there, by name."""
     try:
         directory = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
-        return {}
+        return _NOTHING
     try:
         return {name: text for name in _FILES if (text := _read(name, directory)) is not None}
     finally:
@@ -88,7 +95,9 @@ def _number(text: str | None) -> int | None:
 
 
 def _field(text: str | None, name: str) -> str | None:
-    pairs = (line.partition(" ") for line in (text or "").splitlines())
+    if text is None:
+        return None
+    pairs = (line.partition(" ") for line in text.splitlines())
     return next((value for key, _, value in pairs if key == name), None)
 
 

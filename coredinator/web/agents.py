@@ -33,6 +33,19 @@ router = APIRouter(prefix="/api/agents", tags=["agents"], lifespan=_lifespan)
 AgentId = Annotated[str, Path(examples=["backwash"])]
 
 
+# Routes are tried one after the other: first those that clients ask again and again.
+@router.get("/{agent_id}/status", response_model=AgentAnswer | UnknownAgent)
+async def agent_status(agent_id: AgentId, request: Request) -> Response:
+    """The state of an agent and its services, from the mirror; what they use may be up to a second old."""
+    return _ready(_pages(request).status(agent_id))
+
+
+@router.get("/", response_model=list[str])
+async def list_agents(request: Request) -> Response:
+    """The ids of all agents, stopped ones included."""
+    return _ready(_pages(request).ids())
+
+
 @router.post("/start", responses=problems(400, 409, 422, 502, 503))
 async def start_agent(order: StartAgent, agents: AgentsOf) -> str:
     """Start CoreIO unless it runs, then CoreRL; the answer is the agent's id."""
@@ -104,24 +117,12 @@ async def limit_agent(agent_id: AgentId, change: LimitsModel, agents: AgentsOf) 
     return LimitsAnswer.of(agents.known(agent_id), waiting)
 
 
-@router.get("/{agent_id}/status", response_model=AgentAnswer | UnknownAgent)
-async def agent_status(agent_id: AgentId, request: Request) -> Response:
-    """The state of an agent and its services, from the mirror; what they use may be up to a second old."""
-    return _ready(_pages(request).status(agent_id))
-
-
 @router.get("/{agent_id}/history", responses=problems(503))
 async def agent_history(
     agent_id: AgentId, agents: AgentsOf, limit: Annotated[int, Query(ge=1, le=1000)] = 100
 ) -> list[TransitionAnswer]:
     """The last changes of an agent's services, newest first."""
     return [TransitionAnswer.of(line) for line in await agents.history(agent_id, limit)]
-
-
-@router.get("/", response_model=list[str])
-async def list_agents(request: Request) -> Response:
-    """The ids of all agents, stopped ones included."""
-    return _ready(_pages(request).ids())
 
 
 def _pages(request: Request) -> Pages:

@@ -15,7 +15,7 @@ USAGE_AGE = 1.0
 
 @dataclass(frozen=True, slots=True)
 class _Page:
-    """The body of a status answer, and until when, on the clock, it may be sent as long as the status is the same."""
+    """The body of a status answer, and until when, on the clock, it may be sent while the status is current."""
 
     status: AgentStatus
     body: bytes
@@ -39,17 +39,19 @@ class Pages:
 
     def status(self, agent_id: str) -> bytes:
         """The status of an agent as it is now; only its services' usage may be up to `USAGE_AGE` old."""
-        status = self._agents.status(agent_id)
-        if not status.services:
-            return UnknownAgent(id=agent_id).model_dump_json().encode()
         now = self._clock()
         page = self._pages.get(agent_id)
-        # Records that have not changed are the same objects, which makes this comparison a cheap one.
-        if page is None or now >= page.until or page.status != status:
-            body = AgentAnswer.of(status).model_dump_json().encode()
-            page = _Page(status, body, now + USAGE_AGE)
-            self._keep(agent_id, page, now)
-        return page.body
+        if page is not None and self._agents.is_current(page.status):
+            if now < page.until:
+                return page.body
+            status = page.status
+        else:
+            status = self._agents.status(agent_id)
+            if not status.services:
+                return UnknownAgent(id=agent_id).model_dump_json().encode()
+        body = AgentAnswer.of(status).model_dump_json().encode()
+        self._keep(agent_id, _Page(status, body, now + USAGE_AGE), now)
+        return body
 
     def ids(self) -> bytes:
         """The ids of all agents, stopped ones included."""

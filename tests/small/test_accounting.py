@@ -26,6 +26,7 @@ def running(group: str = "/slice/unit.service") -> Observation:
 
 @pytest.fixture
 def cgroup(tmp_path: Path) -> Path:
+    (tmp_path / "cgroup.controllers").write_text("cpu io memory pids\n")
     folder = tmp_path / "slice" / "unit.service"
     folder.mkdir(parents=True)
     for name, text in FILES.items():
@@ -60,8 +61,16 @@ def test_a_missing_controller_is_named(tmp_path: Path, cgroup: Path, file: str, 
 
 
 @pytest.mark.parametrize("group", ["", "/gone.service"])
+@pytest.mark.usefixtures("cgroup")
 def test_without_a_cgroup_the_main_process_counts(tmp_path: Path, group: str) -> None:
-    usage = usage_of(running(group), tmp_path)
+    assert_only_the_main_process_counts(usage_of(running(group), tmp_path))
+
+
+def test_on_a_host_with_cgroup_v1_the_main_process_counts(tmp_path: Path) -> None:
+    assert_only_the_main_process_counts(usage_of(running(), tmp_path))
+
+
+def assert_only_the_main_process_counts(usage: Usage) -> None:
     assert usage.memory_bytes
     assert usage.cpu_seconds
     assert usage.unavailable == ("memory_peak_bytes", "tasks", "io_read_bytes", "io_write_bytes")

@@ -13,20 +13,23 @@ USAGE_AGE = 1.0
 """Seconds for which the usage in a status is shown without another look at the kernel's figures."""
 
 
+_KEPT = 10.0
+"""Seconds after which a page is dropped unless it was made anew: whoever asks again then has it made from scratch."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Page:
-    """The body of a status answer, and until when, on the clock, it may be sent while the status is current."""
+    """The body of a status answer, what it shows, and when on the clock it was made."""
 
     status: AgentStatus
     body: bytes
-    until: float
+    made: float
 
 
 class Pages:
     """The list of agents and their status as JSON, made anew when what they show has changed.
 
-    `clock` is in seconds. Pages that are too old are dropped, so that there are never more than were
-    made within `USAGE_AGE`.
+    `clock` is in seconds. No more pages are kept than agents were asked for lately.
     """
 
     def __init__(self, agents: Agents, clock: Callable[[], float] = time.monotonic) -> None:
@@ -42,7 +45,7 @@ class Pages:
         now = self._clock()
         page = self._pages.get(agent_id)
         if page is not None and self._agents.is_current(page.status):
-            if now < page.until:
+            if now < page.made + USAGE_AGE:
                 return page.body
             status = page.status
         else:
@@ -50,7 +53,7 @@ class Pages:
             if not status.services:
                 return UnknownAgent(id=agent_id).model_dump_json().encode()
         body = AgentAnswer.of(status).model_dump_json().encode()
-        self._keep(agent_id, _Page(status, body, now + USAGE_AGE), now)
+        self._keep(agent_id, _Page(status, body, now))
         return body
 
     def ids(self) -> bytes:
@@ -60,8 +63,8 @@ class Pages:
             self._listed, self._list = ids, json.dumps(ids, ensure_ascii=False, separators=(",", ":")).encode()
         return self._list
 
-    def _keep(self, agent_id: str, page: _Page, now: float) -> None:
+    def _keep(self, agent_id: str, page: _Page) -> None:
         self._pages[agent_id] = page
         self._pages.move_to_end(agent_id)
-        while next(iter(self._pages.values())).until <= now:
+        while next(iter(self._pages.values())).made <= page.made - _KEPT:
             self._pages.popitem(last=False)

@@ -23,13 +23,17 @@ PLANT_KINDS = (KindName.UASERVER, KindName.TEP)
 
 @dataclass(frozen=True, slots=True)
 class AgentStatus:
-    """An agent and its services by role; a service that is not known has no record."""
+    """An agent and its services by role; a service that is not known has no record.
+
+    `sources` are all records that the status was made of by their units, None for a unit that is not known.
+    """
 
     id: str
     state: State
     intent: Intent
     config_path: str | None
     services: Mapping[str, ServiceRecord]
+    sources: Mapping[str, ServiceRecord | None]
 
 
 class Agents:
@@ -118,14 +122,18 @@ class Agents:
         """The status out of the mirror; an unknown agent is a stopped one without services."""
         record = self._agent(agent_id)
         if record is None:
-            return AgentStatus(agent_id, State.STOPPED, Intent.STOPPED, None, {})
-        services = self.services_of(record)
+            return AgentStatus(agent_id, State.STOPPED, Intent.STOPPED, None, services={}, sources={})
+        services, sources = self._services_of(record)
         state = agent_state(record.intent, (service.state for service in services.values()))
-        return AgentStatus(agent_id, state, record.intent, record.config_path, services)
+        return AgentStatus(agent_id, state, record.intent, record.config_path, services, sources)
 
-    def ids(self) -> list[str]:
-        """The ids of all agents, stopped ones included."""
-        return [record.identity.instance for record in self._registry.of_kind(KindName.CORERL)]
+    def is_current(self, status: AgentStatus) -> bool:
+        """Whether the status of an agent that is known would be the same now: no record of it is another one."""
+        return all(self._registry.get(unit) is record for unit, record in status.sources.items())
+
+    def ids(self) -> tuple[str, ...]:
+        """The ids of all agents, stopped ones included; the same object until an agent comes or goes."""
+        return self._registry.ids(KindName.CORERL)
 
     async def history(self, agent_id: str, limit: int) -> list[Transition]:
         """The last changes of an agent's services, newest first. Raises StoreError."""
@@ -171,19 +179,24 @@ class Agents:
         """All CoreIO services."""
         return self._registry.of_kind(KindName.COREIO)
 
-    def services_of(self, agent: ServiceRecord) -> dict[str, ServiceRecord]:
-        """An agent's services by role; a CoreIO that was stopped and forgotten shows as stopped."""
+    def _services_of(self, agent: ServiceRecord) -> tuple[dict[str, ServiceRecord], dict[str, ServiceRecord | None]]:
+        """An agent's services by role, and all records looked at for them, by unit.
+
+        A CoreIO that was stopped and forgotten shows as stopped.
+        """
         name = agent.identity.instance
         services = {KindName.CORERL.value: agent}
+        sources: dict[str, ServiceRecord | None] = {agent.unit: agent}
         if agent.coreio_id is not None:
             coreio = Identity(KindName.COREIO, agent.coreio_id)
-            services[KindName.COREIO.value] = self._registry.get(coreio.unit) or ServiceRecord(
-                coreio, name, agent.config_path, Intent.STOPPED
-            )
+            record = sources[coreio.unit] = self._registry.get(coreio.unit)
+            services[KindName.COREIO.value] = record or ServiceRecord(coreio, name, agent.config_path, Intent.STOPPED)
         for kind in PLANT_KINDS:
-            if (record := self._registry.get(Identity(kind, name).unit)) is not None:
+            plant = Identity(kind, name)
+            if (record := self._registry.get(plant.unit)) is not None:
                 services[kind.value] = record
-        return services
+            sources[plant.unit] = record
+        return services, sources
 
     async def _start_within(self, *orders: Order) -> None:
         """Start services; the last one takes on the limits of its order, if it has any, also if it runs already."""

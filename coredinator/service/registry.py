@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from coredinator.errors import CoredinatorError
@@ -33,6 +33,14 @@ _LEVELS = {
 """What goes by is in the history and in the unit's own journal; INFO for the rest."""
 
 
+@dataclass(frozen=True, slots=True)
+class Roll:
+    """The services of a kind and their units, in the order of the ids."""
+
+    ids: tuple[str, ...]
+    units: tuple[str, ...]
+
+
 class Registry:
     """All records by unit. Reads are answered from memory, which the mirror follows."""
 
@@ -40,6 +48,7 @@ class Registry:
         self._mirror = mirror
         self._events = events
         self._records: dict[str, ServiceRecord] = {}
+        self._rolls: dict[KindName, Roll] = {}
         self._meta: dict[str, str] = {}
         # What the mirror is to be told at the end of the loop's turn: a unit often changes twice in one.
         self._changed: set[str] = set()
@@ -54,7 +63,7 @@ class Registry:
             except (CoredinatorError, ValueError) as error:
                 _log.error("left out the record of unit %s: %s", row["unit"], error)
             else:
-                self._records[record.unit] = record
+                self._put(record)
 
     def get(self, unit: str) -> ServiceRecord | None:
         """The record of a unit."""
@@ -62,8 +71,11 @@ class Registry:
 
     def of_kind(self, kind: KindName) -> list[ServiceRecord]:
         """All records of a kind, in the order of their ids."""
-        found = [record for record in self._records.values() if record.identity.kind is kind]
-        return sorted(found, key=lambda record: record.identity.instance)
+        return [self._records[unit] for unit in self._roll(kind).units]
+
+    def ids(self, kind: KindName) -> tuple[str, ...]:
+        """The ids of a kind in their order; the same object until one comes or goes."""
+        return self._roll(kind).ids
 
     def all(self) -> list[ServiceRecord]:
         """All records."""
@@ -78,7 +90,7 @@ class Registry:
         previous = self._records.get(record.unit)
         if previous == record:
             return
-        self._records[record.unit] = record
+        self._put(record)
         self._write_soon(record.unit)
         previous_state = previous.state if previous else State.STOPPED
         if record.state is not previous_state:
@@ -107,7 +119,7 @@ class Registry:
 
     def adopt(self, record: ServiceRecord) -> None:
         """Take over a service that runs but was not known; nothing about it has changed."""
-        self._records[record.unit] = record
+        self._put(record)
         self._write_soon(record.unit)
 
     def clear_pending(self, unit: str, cause: str) -> None:
@@ -120,14 +132,16 @@ class Registry:
 
         On StoreError it is known as before.
         """
-        record = self._records.pop(identity.unit, None)
+        record = self._records.get(identity.unit)
         if record is None:
             return
+        self._drop(record)
         self.write()
         try:
-            await self._mirror.commit([], forgotten=[identity.unit])
+            await self._mirror.commit([], forgotten=[record.unit])
         except BaseException:
-            self._records.setdefault(identity.unit, record)
+            if record.unit not in self._records:
+                self._put(record)
             raise
 
     def note(self, record: ServiceRecord, cause: str, previous: State | None = None) -> None:
@@ -187,11 +201,28 @@ class Registry:
         for unit, record in before:
             current = self._records[unit]
             if record is None:
-                del self._records[unit]
+                self._drop(current)
                 self.write()
                 self._mirror.forget(unit)
             else:
                 self.update(_as_observed(record, current), cause)
+
+    def _put(self, record: ServiceRecord) -> None:
+        if record.unit not in self._records:
+            self._rolls.pop(record.identity.kind, None)
+        self._records[record.unit] = record
+
+    def _drop(self, record: ServiceRecord) -> None:
+        self._rolls.pop(record.identity.kind, None)
+        del self._records[record.unit]
+
+    def _roll(self, kind: KindName) -> Roll:
+        if (roll := self._rolls.get(kind)) is None:
+            identities = (record.identity for record in self._records.values() if record.identity.kind is kind)
+            found = sorted((identity.instance, identity.unit) for identity in identities)
+            roll = Roll(tuple(instance for instance, _ in found), tuple(unit for _, unit in found))
+            self._rolls[kind] = roll
+        return roll
 
     def _write_soon(self, unit: str) -> None:
         if not self._changed:

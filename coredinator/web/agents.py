@@ -1,8 +1,10 @@
 """Routes of agents."""
 
+import contextlib
+from collections.abc import AsyncGenerator
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, FastAPI, Path, Query, Request, Response
 
 from coredinator.agent.validation import validate_agent
 from coredinator.services.limits import LimitsModel
@@ -17,10 +19,31 @@ from coredinator.web.operation_models import (
     ValidationAnswer,
     VersionsAnswer,
 )
+from coredinator.web.pages import Pages
 
-router = APIRouter(prefix="/api/agents", tags=["agents"])
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
+    app.state.pages = Pages(app.state.runtime.agents)
+    yield
+
+
+router = APIRouter(prefix="/api/agents", tags=["agents"], lifespan=_lifespan)
 
 AgentId = Annotated[str, Path(examples=["backwash"])]
+
+
+# Routes are tried one after the other: first those that clients ask again and again.
+@router.get("/{agent_id}/status", response_model=AgentAnswer | UnknownAgent)
+async def agent_status(agent_id: AgentId, request: Request) -> Response:
+    """The state of an agent and its services, from the mirror; what they use may be up to a second old."""
+    return _ready(_pages(request).status(agent_id))
+
+
+@router.get("/", response_model=list[str])
+async def list_agents(request: Request) -> Response:
+    """The ids of all agents, stopped ones included."""
+    return _ready(_pages(request).ids())
 
 
 @router.post("/start", responses=problems(400, 409, 422, 502, 503))
@@ -94,13 +117,6 @@ async def limit_agent(agent_id: AgentId, change: LimitsModel, agents: AgentsOf) 
     return LimitsAnswer.of(agents.known(agent_id), waiting)
 
 
-@router.get("/{agent_id}/status")
-async def agent_status(agent_id: AgentId, agents: AgentsOf) -> AgentAnswer | UnknownAgent:
-    """The state of an agent and its services, from the mirror."""
-    status = agents.status(agent_id)
-    return AgentAnswer.of(status) if status.services else UnknownAgent(id=agent_id)
-
-
 @router.get("/{agent_id}/history", responses=problems(503))
 async def agent_history(
     agent_id: AgentId, agents: AgentsOf, limit: Annotated[int, Query(ge=1, le=1000)] = 100
@@ -109,7 +125,10 @@ async def agent_history(
     return [TransitionAnswer.of(line) for line in await agents.history(agent_id, limit)]
 
 
-@router.get("/")
-async def list_agents(agents: AgentsOf) -> list[str]:
-    """The ids of all agents, stopped ones included."""
-    return agents.ids()
+def _pages(request: Request) -> Pages:
+    """The pages of the application; as a dependency it would take FastAPI longer than all the rest of these routes."""
+    return request.app.state.pages
+
+
+def _ready(body: bytes) -> Response:
+    return Response(body, media_type="application/json")

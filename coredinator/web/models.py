@@ -176,7 +176,7 @@ class ServiceStatus(BaseModel):
 
 def _limits(record: ServiceRecord) -> Limits:
     in_force = record.observed.limits
-    return in_force if record.state is not State.STOPPED and in_force.given() else record.limits or NO_LIMITS
+    return in_force if record.state is not State.STOPPED and in_force != NO_LIMITS else record.limits or NO_LIMITS
 
 
 class AgentAnswer(BaseModel):

@@ -1,8 +1,10 @@
 """What a service uses, out of the files of its cgroup."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from coredinator.service.accounting import Usage, usage_of
@@ -24,6 +26,7 @@ def running(group: str = "/slice/unit.service") -> Observation:
 
 @pytest.fixture
 def cgroup(tmp_path: Path) -> Path:
+    (tmp_path / "cgroup.controllers").write_text("cpu io memory pids\n")
     folder = tmp_path / "slice" / "unit.service"
     folder.mkdir(parents=True)
     for name, text in FILES.items():
@@ -58,11 +61,42 @@ def test_a_missing_controller_is_named(tmp_path: Path, cgroup: Path, file: str, 
 
 
 @pytest.mark.parametrize("group", ["", "/gone.service"])
+@pytest.mark.usefixtures("cgroup")
 def test_without_a_cgroup_the_main_process_counts(tmp_path: Path, group: str) -> None:
-    usage = usage_of(running(group), tmp_path)
+    assert_only_the_main_process_counts(usage_of(running(group), tmp_path))
+
+
+def test_on_a_host_with_cgroup_v1_the_main_process_counts(tmp_path: Path) -> None:
+    assert_only_the_main_process_counts(usage_of(running(), tmp_path))
+
+
+def assert_only_the_main_process_counts(usage: Usage) -> None:
     assert usage.memory_bytes
     assert usage.cpu_seconds
     assert usage.unavailable == ("memory_peak_bytes", "tasks", "io_read_bytes", "io_write_bytes")
+
+
+@pytest.fixture(params=[b"plain", b"tail) S 1 (x", b"half a letter \xc3"])
+def named(request: pytest.FixtureRequest) -> Iterator[None]:
+    """This process under another name, which the kernel shows as it is (proc_pid_comm(5))."""
+    comm = Path("/proc/self/comm")
+    former = comm.read_bytes()
+    comm.write_bytes(request.param)
+    yield
+    comm.write_bytes(former)
+
+
+@pytest.mark.usefixtures("named")
+def test_the_main_process_is_read_right_whatever_its_name(tmp_path: Path) -> None:
+    def used() -> float:
+        times = psutil.Process().cpu_times()
+        return round(times.user + times.system, 2)
+
+    at_least = used()
+    usage = usage_of(running("/gone.service"), tmp_path)
+    assert usage.cpu_seconds is not None
+    assert at_least <= usage.cpu_seconds <= used()
+    assert usage.memory_bytes == pytest.approx(psutil.Process().memory_info().rss, rel=0.1)
 
 
 def test_a_process_that_is_gone_uses_nothing(tmp_path: Path) -> None:

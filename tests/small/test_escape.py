@@ -21,6 +21,8 @@ def systemd_escape(*arguments: str) -> str:
 
 @given(TEXT)
 @settings(max_examples=60, deadline=None)
+@example(".a.b")
+@example("a/b-c")
 def test_escape_is_systemd_escape(text: str) -> None:
     assert escape(text) == systemd_escape("--", text)
 

@@ -1,6 +1,5 @@
 """Making the unit of one service run, and making it stop: the calls, in their order."""
 
-import asyncio
 import logging
 from contextlib import suppress
 from dataclasses import replace
@@ -23,6 +22,7 @@ from coredinator.systemd import (
     SystemdUnavailable,
     UnitExists,
 )
+from coredinator.utils.fleeting_threads import in_file_thread
 
 _log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class Launcher:
     async def find(self, record: ServiceRecord) -> Executable:
         """The executable that a start would run. Raises ExecutableNotFound."""
         spec = self.definition(record).spec
-        return await asyncio.to_thread(find_executable, self._base_path, spec, record.pinned_version)
+        return await in_file_thread(find_executable, self._base_path, spec, record.pinned_version)
 
     def definition(self, record: ServiceRecord) -> Definition:
         """How the service is to be run. Raises ExecutableNotFound for one that is not declared any more."""
@@ -97,7 +97,7 @@ class Launcher:
         record = self._as_declared(record)
         if record.config_path is not None:
             try:
-                await asyncio.to_thread(read_config, Path(record.config_path))
+                await in_file_thread(read_config, Path(record.config_path))
             except ConfigError as error:
                 await self._impossible(record, str(error))
                 return

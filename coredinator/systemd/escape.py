@@ -1,26 +1,23 @@
 """Unit name escaping as systemd does it (systemd.unit(5), "String Escaping for Inclusion in Unit Names")."""
 
 import re
-import string
 
 UNIT_NAME_MAX = 255
 """Longest unit name in bytes (UNIT_NAME_MAX in systemd's unit-name.h, less the final NUL)."""
 
-_PLAIN = frozenset((string.ascii_letters + string.digits + ":_.").encode())
+_SPECIAL = re.compile(r"^\.|[^a-zA-Z0-9:_.]")
 _ESCAPE = re.compile(r"\\x([0-9a-fA-F]{2})")
 
 
 def escape(text: str) -> str:
     """Escape `text` for use in a unit name, like `systemd-escape TEXT`."""
-    escaped: list[str] = []
-    for position, byte in enumerate(text.encode()):
-        if byte == ord("/"):
-            escaped.append("-")
-        elif byte in _PLAIN and not (position == 0 and byte == ord(".")):
-            escaped.append(chr(byte))
-        else:
-            escaped.append(f"\\x{byte:02x}")
-    return "".join(escaped)
+    return _SPECIAL.sub(_escaped, text)
+
+
+def _escaped(special: re.Match[str]) -> str:
+    if special[0] == "/":
+        return "-"
+    return "".join(f"\\x{byte:02x}" for byte in special[0].encode())
 
 
 def unescape(text: str) -> str:

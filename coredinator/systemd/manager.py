@@ -180,7 +180,7 @@ class SystemdManager:
         return (await self.listing(pattern)).units
 
     async def listing(self, pattern: str, last: Listing | None = None) -> Listing:
-        """The same, with the answer that says so; `last` itself, without unpacking, if systemd repeats it to the byte."""
+        """The same, with the answer that says so; `last` itself, not unpacked, if systemd repeats it to the byte."""
         reply = await self._call("ListUnitsByPatterns", GLib.Variant("(asas)", ([], [pattern])), "list of units")
         if last is not None and last.reply.equal(reply):
             return last

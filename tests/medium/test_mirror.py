@@ -25,7 +25,9 @@ from coredinator.service.state import Intent, Observation, State
 from coredinator.services import KindName, Limits
 from coredinator.services.limits import INFINITY
 from coredinator.store import Mirror
+from coredinator.store import mirror as mirror_module
 from coredinator.utils.fleeting_threads import in_file_thread
+from tests.support.restless import restless
 from tests.support.world import damage
 
 FULL = ServiceRecord(
@@ -220,15 +222,14 @@ async def test_a_mirror_that_was_never_written_to_closes(path: Path) -> None:
     assert stored(path) == []
 
 
-async def test_what_comes_as_the_last_write_ends_is_written(mirror: Mirror, path: Path) -> None:
-    """The writer looks for more and finds nothing just as something comes: with each pause another moment is met."""
-    for number in range(600):
-        mirror.put(record_to_row(replace(BARE, version=str(number))))
-        await asyncio.sleep(number % 60 * 2e-5)
-        if number % 7 == 0:
+async def test_what_comes_as_the_writer_finds_nothing_more_to_write_is_written(path: Path) -> None:
+    with restless(mirror_module):
+        mirror = Mirror.open(path)
+        for number in range(500):
+            await asyncio.sleep(number % 100 * 1e-5)
             async with asyncio.timeout(10):
-                while [record.version for record in stored(path)] != [str(number)]:
-                    await asyncio.sleep(0.001)
+                await mirror.commit([])
+        await mirror.close()
 
 
 async def test_a_commit_goes_on_while_files_hang(mirror: Mirror, path: Path) -> None:

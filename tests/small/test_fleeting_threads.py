@@ -10,6 +10,7 @@ import pytest
 
 from coredinator.utils import fleeting_threads
 from coredinator.utils.fleeting_threads import FleetingThreads, in_file_thread
+from tests.support.restless import restless
 
 _SOON = 0.001
 _IN_TIME = 30.0
@@ -49,15 +50,12 @@ def test_a_thread_that_lingers_does_the_next_work_too() -> None:
 
 
 def test_work_that_comes_as_a_thread_is_about_to_end_is_done() -> None:
-    linger = 0.002
-    threads = FleetingThreads("about-to-end", 2, linger=linger)
-    for number in range(1500):
-        # From well before the thread's end to well after it, in steps of 10 µs.
-        end = time.perf_counter() + linger * 0.5 + number % 200 * 1e-5
-        while time.perf_counter() < end:
-            time.sleep(1e-5)
-        assert threads.submit(lambda given=number: given).result(_IN_TIME) == number
-    until(lambda: alive("about-to-end") == 0)
+    threads = FleetingThreads("about-to-end", 1, linger=0)
+    with restless(fleeting_threads):
+        for number in range(1000):
+            time.sleep(number % 100 * 1e-5)
+            assert threads.submit(lambda given=number: given).result(_IN_TIME) == number
+        until(lambda: alive("about-to-end") == 0)
 
 
 def test_work_of_many_callers_is_done_once_each_by_no_more_threads_than_allowed() -> None:

@@ -31,6 +31,9 @@ from coredinator.utils.keyed_lock import KeyedLock
 
 _log = logging.getLogger(__name__)
 
+_TAKEN_UP_AT_ONCE = 16
+"""Units whose properties are on their way at a time: 1,000 answers would take 80 MB, which the allocator keeps."""
+
 
 class _Look(IntEnum):
     """How to look at a unit before deciding: the last signal is enough, it is loaded, it may be gone."""
@@ -134,7 +137,13 @@ class Supervisor:
         listed = await self._units.list()
         for name in sorted(self._units.names() - listed.keys() | self._missing(listed)):
             await self._verify(name)
-        await asyncio.gather(*(self._take_up(name) for name in listed))
+        turn = asyncio.Semaphore(_TAKEN_UP_AT_ONCE)
+
+        async def take_up(name: str) -> None:
+            async with turn:
+                await self._take_up(name)
+
+        await asyncio.gather(*(take_up(name) for name in listed))
         wanted = [
             record
             for record in self._registry.all()

@@ -6,7 +6,6 @@ import fcntl
 import logging
 import os
 from collections.abc import Awaitable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO
@@ -43,14 +42,13 @@ from coredinator.systemd import (
     UnitChanged,
     UnitRemoved,
 )
+from coredinator.utils.fleeting_threads import in_file_thread
 
 _log = logging.getLogger(__name__)
 
 _TICK = 10.0
 _RETRY = 1.0
 _READY_WITHIN = 10.0
-_FILE_THREADS = 2
-"""Threads that read configs and look for executables; a slow disk holds up these only."""
 _RESUME = "resume"
 """A file of this name in the state folder makes the next start behave like one after a reboot."""
 
@@ -125,7 +123,6 @@ class Runtime:
 
         A systemd out of reach does not keep the API from being served.
         """
-        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_FILE_THREADS, "files"))
         self.registry.load()
         self.systemd.open()
         self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._health.run())]
@@ -153,8 +150,8 @@ class Runtime:
             settings.base_path,
             settings.catalogue,
             reserved_ports(settings.port, settings.event_bus_pub_port, settings.event_bus_sub_port),
-            await asyncio.to_thread(tcp_listeners),
-            await asyncio.to_thread(neighbours, self.registry.of_kind(KindName.CORERL), Path(config_path).stem),
+            await in_file_thread(tcp_listeners),
+            await in_file_thread(neighbours, self.registry.of_kind(KindName.CORERL), Path(config_path).stem),
             frozenset(running),
         )
 

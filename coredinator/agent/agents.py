@@ -16,6 +16,7 @@ from coredinator.service.rows import Transition
 from coredinator.service.state import Intent, State
 from coredinator.service.supervisor import Supervisor
 from coredinator.services import KindName, Limits
+from coredinator.utils.fleeting_threads import in_file_thread
 
 PLANT_KINDS = (KindName.UASERVER, KindName.TEP)
 """The kinds that only demo agents have."""
@@ -239,4 +240,4 @@ async def load_config(config_path: str) -> tuple[Path, Mapping[str, Any]]:
         raise ConfigError(f"config path {config_path!r} is not absolute; give the whole path, beginning with /")
     if "$" in config_path:
         raise ConfigError(f"config path {config_path!r} has a '$', which systemd would expand; rename it")
-    return path, await asyncio.to_thread(read_config, path)
+    return path, await in_file_thread(read_config, path)

@@ -15,6 +15,7 @@ from coredinator.service.registry import Registry
 from coredinator.service.state import Intent, State
 from coredinator.service.supervisor import Supervisor, same_file
 from coredinator.services import KindName
+from coredinator.utils.fleeting_threads import in_file_thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,6 @@ class TepDemo:
 async def _ports(config_path: str | None) -> Ports:
     """The ports in a config, none if it has become unreadable: a status must not fail for that."""
     try:
-        return ports_of(await asyncio.to_thread(read_config, Path(config_path))) if config_path else Ports()
+        return ports_of(await in_file_thread(read_config, Path(config_path))) if config_path else Ports()
     except ConfigError:
         return Ports()

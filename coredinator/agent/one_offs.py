@@ -1,6 +1,5 @@
 """One-off microservices: declared in the settings file, supervised like an agent's services."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from coredinator.service.rows import Transition
 from coredinator.service.state import Intent
 from coredinator.service.supervisor import Supervisor
 from coredinator.services import Catalogue, Definition, KindName, Limits
+from coredinator.utils.fleeting_threads import in_file_thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class OneOffs:
         if definition is None:
             raise UnknownService(f"no service {name!r} is declared in the settings file; add it there under services:")
         if definition.config_path is not None:
-            await asyncio.to_thread(read_config, Path(definition.config_path))
+            await in_file_thread(read_config, Path(definition.config_path))
         await self._ensure_event_bus()
         await self._supervisor.start(Order(_wanted(name, definition), any_config=True))
         return self.get(name)

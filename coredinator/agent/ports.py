@@ -1,6 +1,5 @@
 """The ports that an agent's config names. Its keys belong to CoreRL and CoreIO and are only read."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from coredinator.errors import ConfigError
 from coredinator.service.config_file import read_config
 from coredinator.service.record import ServiceRecord
 from coredinator.services import KindName
+from coredinator.utils.fleeting_threads import in_file_thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ async def config_port(record: ServiceRecord) -> int | None:
     if record.config_path is None:
         return None
     try:
-        ports = ports_of(await asyncio.to_thread(read_config, Path(record.config_path)))
+        ports = ports_of(await in_file_thread(read_config, Path(record.config_path)))
     except ConfigError:
         return None
     return ports.coreio if record.identity.kind is KindName.COREIO else ports.corerl

@@ -18,6 +18,7 @@ from coredinator.service.runnable import why_not_runnable
 from coredinator.service.state import Intent, State
 from coredinator.services import KINDS, Definition, KindName
 from coredinator.systemd import SystemdError
+from coredinator.utils.fleeting_threads import in_file_thread
 
 _log = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ class Upgrades:
     async def versions(self, agent_id: str) -> Versions:
         """What there is to choose from. Raises UnknownService."""
         record = self._agents.known(agent_id)
-        found = await asyncio.to_thread(lambda: list(candidates(self._base_path, KINDS[KindName.CORERL])))
+        found = await in_file_thread(lambda: list(candidates(self._base_path, KINDS[KindName.CORERL])))
         found.sort(key=preference, reverse=True)
         runs = record.observed.main_pid is not None
         return Versions(
@@ -132,8 +133,8 @@ class Upgrades:
         return record
 
     async def _choose(self, pin: str | None) -> Executable:
-        target = await asyncio.to_thread(find_executable, self._base_path, self._corerl.spec, pin)
-        if (problem := await asyncio.to_thread(why_not_runnable, target.path)) is not None:
+        target = await in_file_thread(find_executable, self._base_path, self._corerl.spec, pin)
+        if (problem := await in_file_thread(why_not_runnable, target.path)) is not None:
             raise ExecutableNotFound(problem)
         return target
 

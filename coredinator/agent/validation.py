@@ -1,6 +1,5 @@
 """Whether an agent or a service could be started: everything that stands against it at once. Nothing is created."""
 
-import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from coredinator.service.record import ServiceRecord
 from coredinator.service.runnable import why_not_runnable
 from coredinator.services import Catalogue, Definition, KindName
 from coredinator.services.limits import LimitsModel
+from coredinator.utils.fleeting_threads import in_file_thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +187,8 @@ async def _executables(ids: Iterable[KindName], version: str | None, around: Sur
 
 async def _executable(subject: str, definition: Definition, version: str | None, base_path: Path) -> list[Finding]:
     try:
-        found = await asyncio.to_thread(find_executable, base_path, definition.spec, version)
+        found = await in_file_thread(find_executable, base_path, definition.spec, version)
     except ExecutableNotFound as error:
         return [Finding(subject, str(error))]
-    problem = await asyncio.to_thread(why_not_runnable, found.path)
+    problem = await in_file_thread(why_not_runnable, found.path)
     return [Finding(subject, problem)] if problem is not None else []

@@ -1,6 +1,5 @@
 """Making the unit of one service run, and making it stop: the calls, in their order."""
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
@@ -24,6 +23,7 @@ from coredinator.systemd import (
     SystemdUnavailable,
     UnitExists,
 )
+from coredinator.utils.fleeting_threads import in_file_thread
 
 _log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class Launcher:
 
     async def find(self, record: ServiceRecord) -> Executable:
         """The executable that a start would run. Raises ExecutableNotFound."""
-        return await asyncio.to_thread(self._find, record)
+        return await in_file_thread(self._find, record)
 
     def _find(self, record: ServiceRecord) -> Executable:
         return find_executable(self._base_path, self.definition(record).spec, record.pinned_version)
@@ -94,7 +94,7 @@ class Launcher:
         """The records of services that are about to start, without those that cannot."""
         pending = [replace(record, intent=Intent.RUNNING, pending=Pending.START, error=None) for record in wanted]
         ready: list[ServiceRecord] = []
-        for record, found in zip(pending, await asyncio.to_thread(self._find_each, pending), strict=True):
+        for record, found in zip(pending, await in_file_thread(self._find_each, pending), strict=True):
             if isinstance(found, ExecutableNotFound):
                 await self._impossible(record, str(found))
             else:
@@ -130,7 +130,7 @@ class Launcher:
         record = self._as_declared(record)
         if record.config_path is not None:
             try:
-                await asyncio.to_thread(read_config, Path(record.config_path))
+                await in_file_thread(read_config, Path(record.config_path))
             except ConfigError as error:
                 await self._impossible(record, str(error))
                 return

@@ -1,6 +1,5 @@
 """What is done to a service that exists: restarted, limited anew, forgotten."""
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -19,6 +18,7 @@ from coredinator.service.workload import effective_limits
 from coredinator.services import Limits
 from coredinator.services.limits import AT_START_ONLY, changes, contradiction, limit_properties, setting_of
 from coredinator.systemd import NoSuchUnit, SystemdManager
+from coredinator.utils.fleeting_threads import in_file_thread
 from coredinator.utils.keyed_lock import KeyedLock
 
 
@@ -57,7 +57,7 @@ class Maintenance:
             record = self._known(identity)
             wanted = change(record)
             if wanted.config_path is not None:
-                await asyncio.to_thread(read_config, Path(wanted.config_path))
+                await in_file_thread(read_config, Path(wanted.config_path))
             await self._launcher.find(wanted)
             await self._systemd.wait_available()
             self._registry.note(record, cause)

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from coredinator.service.identity import WORKLOAD_PATTERN, parse_unit
-from coredinator.systemd import ListedUnit, SystemdManager, UnitChanged, UnitProperties
+from coredinator.systemd import ListedUnit, Listing, SystemdManager, UnitChanged, UnitProperties
 
 _READ_ATTEMPTS = 5
 
@@ -25,6 +25,8 @@ class UnitCache:
         self._read: dict[str, bytes] = {}
         self._announced: dict[str, UnitProperties] = {}
         self._told_to_stop: set[str] = set()
+        self._listing: Listing | None = None
+        self._listed: Mapping[str, ListedUnit] = {}
 
     def get(self, unit: str) -> UnitProperties | None:
         """The unit as last heard of, None if it is not loaded."""
@@ -60,10 +62,12 @@ class UnitCache:
         if (removal := self._removals.get(unit)) is not None:
             removal.set()
 
-    async def list(self, pattern: str = WORKLOAD_PATTERN) -> dict[str, ListedUnit]:
+    async def list(self) -> Mapping[str, ListedUnit]:
         """The workloads that systemd has loaded, as it says now, without those that are only mentioned."""
-        listed = await self._systemd.list_units(pattern)
-        return {unit.name: unit for unit in listed if unit.load_state != "not-found" and parse_unit(unit.name)}
+        listing = await self._systemd.listing(WORKLOAD_PATTERN, self._listing)
+        if listing is not self._listing:
+            self._listing, self._listed = listing, _loaded(listing.units)
+        return self._listed
 
     async def read(self, unit: str) -> UnitProperties:
         """Read all properties of a loaded unit."""
@@ -104,7 +108,7 @@ class UnitCache:
     async def verify(self, unit: str) -> UnitProperties | None:
         """Ask whether the unit is loaded, and for its properties if so."""
         # Unit names hold no wildcards, and systemd takes a backslash literally (FNM_NOESCAPE).
-        if unit not in await self.list(unit):
+        if not _loaded(await self._systemd.list_units(unit)):
             self._drop(unit)
             return None
         return await self.read(unit)
@@ -134,3 +138,7 @@ class UnitCache:
         self._units.pop(unit, None)
         self._read.pop(unit, None)
         self._announced.pop(unit, None)
+
+
+def _loaded(listed: Iterable[ListedUnit]) -> Mapping[str, ListedUnit]:
+    return {unit.name: unit for unit in listed if unit.load_state != "not-found" and parse_unit(unit.name)}

@@ -1,4 +1,7 @@
-"""The mirror: written by one thread in batches, so that no request ever waits for the disk to read."""
+"""The mirror: written by one thread in batches, so that no request ever waits for the disk to read.
+
+The thread is there only while there is something to write.
+"""
 
 import asyncio
 import contextlib
@@ -14,6 +17,7 @@ from typing import Self
 from coredinator.errors import StoreError
 from coredinator.store.database import explain
 from coredinator.store.state_file import Changes, Row, StateFile, open_for_reading
+from coredinator.utils.fleeting_threads import FleetingThreads
 
 _log = logging.getLogger(__name__)
 
@@ -46,10 +50,12 @@ class Mirror:
         self._file = file
         self._writes: list[_Write] = []
         self._wake = threading.Condition()
+        self._running = False
         self._closing = False
         self._problem: str | None = None
-        self._thread = threading.Thread(target=self._run, name="mirror", daemon=True)
-        self._thread.start()
+        # No more than one, since the file is for one at a time; readers have connections of their own.
+        self._writer = FleetingThreads("mirror", 1)
+        self._reader = FleetingThreads("history", 1)
 
     @classmethod
     def open(cls, path: Path, *, lock_timeout: float = _LOCK_TIMEOUT) -> Self:
@@ -74,8 +80,11 @@ class Mirror:
         self._submit(_Write(Changes({unit: None})))
 
     def check(self) -> None:
-        """Look soon whether the file is still there and ours, and begin a new one if it is not."""
-        self._submit(_Write(Changes()))
+        """Have a new file begun soon if this one is no longer there or ours, and failed writes tried again."""
+        # No thread is woken for a file that is as it was left, and the loop is not held either: what is asked
+        # of a file that is open, the kernel knows without its disk.
+        if self._problem is not None or not self._file.is_untouched():
+            self._submit(_Write(Changes()))
 
     async def commit(
         self, services: Iterable[Row], meta: Mapping[str, str] | None = None, *, forgotten: Iterable[str] = ()
@@ -96,14 +105,19 @@ class Mirror:
 
     async def history(self, unit: str, limit: int) -> list[Row]:
         """The last rows of `transitions` of a unit, newest first."""
-        return await asyncio.to_thread(self._history, unit, limit)
+        return await asyncio.wrap_future(self._reader.submit(self._history, unit, limit))
 
     async def close(self) -> None:
         """Write what is left and close the file."""
         with self._wake:
             self._closing = True
             self._wake.notify()
-        await asyncio.to_thread(self._thread.join)
+        try:
+            finished = self._writer.submit(self._finish)
+        except RuntimeError:  # the system grants no thread, and none runs
+            self._finish()
+        else:
+            await asyncio.wrap_future(finished)
 
     def _history(self, unit: str, limit: int) -> list[Row]:
         query = "SELECT * FROM transitions WHERE unit = ? ORDER BY id DESC LIMIT ?"
@@ -116,20 +130,39 @@ class Mirror:
     def _submit(self, write: _Write) -> None:
         with self._wake:
             self._writes.append(write)
-            if len(self._writes) == 1 or write.done is not None:
-                self._wake.notify()
+            if self._running:
+                if write.done is not None:
+                    self._wake.notify()  # it does not wait for the next try
+                return
+            self._running = True
+        try:
+            self._writer.submit(self._run)
+        except RuntimeError as error:
+            self._failed(
+                self._next(),
+                StoreError(
+                    f"the state database {self._path} cannot be written: {error}; end processes or raise TasksMax="
+                ),
+            )
+            self._running = False
 
     def _run(self) -> None:
-        while True:
-            with self._wake:
-                self._wake.wait_for(lambda: self._writes or self._closing)
-                batch, self._writes = self._writes, []
-            if batch and not self._write(batch) and not self._closing:
+        """Write until nothing is left."""
+        while batch := self._next():
+            if not self._write(batch) and not self._closing:
                 with self._wake:
                     self._wake.wait_for(lambda: self._closing or self._is_awaited(), timeout=_RETRY_DELAY)
-            if self._closing and not self._writes:
-                self._file.close()
-                return
+
+    def _next(self) -> list[_Write]:
+        """All that is to be written now; if there is nothing, whoever brings something has it written."""
+        with self._wake:
+            batch, self._writes = self._writes, []
+            self._running = bool(batch)
+        return batch
+
+    def _finish(self) -> None:
+        self._run()
+        self._file.close()
 
     def _is_awaited(self) -> bool:
         return any(write.done for write in self._writes)
@@ -143,14 +176,7 @@ class Mirror:
         try:
             self._file.write(changes, durable=any(write.durable for write in batch))
         except (sqlite3.Error, StoreError) as error:
-            problem = error if isinstance(error, StoreError) else explain(self._path, error)
-            if self._problem is None:
-                _log.error("%s", problem)
-            self._problem = str(problem)
-            for done in waiters:
-                _settle(done, problem)
-            if not self._closing:
-                self._keep(batch)
+            self._failed(batch, error if isinstance(error, StoreError) else explain(self._path, error))
             return False
         except Exception as error:  # noqa: BLE001  # it is logged
             # A mistake in the rows, not in the file: to write them again would fail again, and a
@@ -166,8 +192,16 @@ class Mirror:
             _settle(done, None)
         return True
 
-    def _keep(self, batch: list[_Write]) -> None:
-        """Have what nobody waits for written with the next batch, before what has come since."""
+    def _failed(self, batch: list[_Write], problem: StoreError) -> None:
+        """Tell those who wait; have the rest written with the next batch, before what has come since."""
+        if self._problem is None:
+            _log.error("%s", problem)
+        self._problem = str(problem)
+        for write in batch:
+            if write.done is not None:
+                _settle(write.done, problem)
+        if self._closing:
+            return
         kept = _sum(write for write in batch if write.done is None)
         del kept.transitions[:-_TRANSITIONS_KEPT]
         with self._wake:

@@ -74,6 +74,10 @@ class StateFile:
         self.meta.update(changes.meta)
         self._seen = _fingerprint(self._path)
 
+    def is_untouched(self) -> bool:
+        """Whether the file is as the last write left it; may be asked from any thread."""
+        return _fingerprint(self._path) == self._seen
+
     def close(self) -> None:
         """Close the file."""
         if self._connection is not None:

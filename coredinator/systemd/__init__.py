@@ -7,7 +7,7 @@ from coredinator.systemd.errors import (
     SystemdUnavailable,
     UnitExists,
 )
-from coredinator.systemd.manager import Scope, SystemdManager
+from coredinator.systemd.manager import Listing, Scope, SystemdManager
 from coredinator.systemd.types import (
     Connected,
     Disconnected,
@@ -29,6 +29,7 @@ __all__ = [
     "Identity",
     "JobResult",
     "ListedUnit",
+    "Listing",
     "NoSuchUnit",
     "Reloaded",
     "Scope",

@@ -6,6 +6,7 @@ import logging
 import re
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import cast
@@ -53,6 +54,14 @@ class Scope(StrEnum):
 
     SYSTEM = "system"
     USER = "user"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """An answer of ListUnitsByPatterns, and the units in it."""
+
+    reply: GLib.Variant
+    units: Sequence[ListedUnit]
 
 
 class SystemdManager:
@@ -186,11 +195,17 @@ class SystemdManager:
             for _ in range(self._references.pop(unit, 0)):
                 await self._call("UnrefUnit", GLib.Variant("(s)", (unit,)), unit)
 
-    async def list_units(self, *patterns: str) -> list[ListedUnit]:
-        """The loaded units whose names match one of the shell patterns."""
-        reply = await self._call("ListUnitsByPatterns", GLib.Variant("(asas)", ([], list(patterns))), "list of units")
+    async def list_units(self, pattern: str) -> Sequence[ListedUnit]:
+        """The loaded units whose names match a shell pattern."""
+        return (await self.listing(pattern)).units
+
+    async def listing(self, pattern: str, last: Listing | None = None) -> Listing:
+        """The same, with the answer that says so; `last` itself, not unpacked, if systemd repeats it to the byte."""
+        reply = await self._call("ListUnitsByPatterns", GLib.Variant("(asas)", ([], [pattern])), "list of units")
+        if last is not None and last.reply.equal(reply):
+            return last
         rows = cast("list[tuple[str, str, str, str, str, str, str, int, str, str]]", reply.unpack()[0])
-        return [ListedUnit(row[0], row[2], row[3], row[4], row[7]) for row in rows]
+        return Listing(reply, [ListedUnit(row[0], row[2], row[3], row[4], row[7]) for row in rows])
 
     async def unit_properties(self, unit: str) -> UnitProperties:
         """All properties of a loaded unit. Asking for one that is not loaded makes systemd load it."""

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -24,6 +25,9 @@ from coredinator.service.state import Intent, Observation, State
 from coredinator.services import KindName, Limits
 from coredinator.services.limits import INFINITY
 from coredinator.store import Mirror
+from coredinator.store import mirror as mirror_module
+from coredinator.utils.fleeting_threads import in_file_thread
+from tests.support.restless import restless
 from tests.support.world import damage
 
 FULL = ServiceRecord(
@@ -172,6 +176,80 @@ async def test_rows_that_cannot_be_written_hold_up_no_others(mirror: Mirror, pat
     assert stored(path) == [BARE]
 
 
+async def test_no_thread_is_there_once_all_is_written_and_one_comes_for_what_is_next(
+    mirror: Mirror, path: Path
+) -> None:
+    for record in (FULL, BARE):
+        await mirror.commit([record_to_row(record)])
+        await mirror.history(record.unit, 1)
+        await no_threads()
+    assert stored(path) == [FULL, BARE]
+
+
+async def test_a_look_at_a_file_that_is_as_it_was_left_needs_no_thread(
+    mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await mirror.commit([record_to_row(FULL)])
+    await no_threads()
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    mirror.check()
+    assert mirror.problem is None
+
+
+async def test_without_a_thread_a_commit_is_refused_and_the_rest_is_written_later(
+    mirror: Mirror, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        mirror.put(record_to_row(BARE))
+        with pytest.raises(StoreError, match="can't start new thread"):
+            await mirror.commit([record_to_row(FULL)])
+    assert mirror.problem is not None
+    mirror.check()
+    await mirror.commit([])
+    assert mirror.problem is None
+    assert stored(path) == [BARE]
+
+
+async def test_what_was_put_is_on_disk_after_close_even_without_a_thread(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror = Mirror.open(path)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    mirror.put(record_to_row(FULL))
+    await mirror.close()
+    assert stored(path) == [FULL]
+
+
+async def test_a_mirror_that_was_never_written_to_closes(path: Path) -> None:
+    await Mirror.open(path).close()
+    assert stored(path) == []
+
+
+async def test_what_comes_as_the_writer_finds_nothing_more_to_write_is_written(path: Path) -> None:
+    with restless(mirror_module):
+        mirror = Mirror.open(path)
+        for number in range(500):
+            await asyncio.sleep(number % 100 * 1e-5)
+            async with asyncio.timeout(10):
+                await mirror.commit([])
+        await mirror.close()
+
+
+async def test_a_commit_goes_on_while_files_hang(mirror: Mirror, path: Path) -> None:
+    gate = threading.Event()
+    hung = [asyncio.create_task(in_file_thread(gate.wait)) for _ in range(8)]
+    try:
+        async with asyncio.timeout(10):
+            await mirror.commit([record_to_row(FULL)])
+            assert await mirror.history(FULL.unit, 1) == []
+        assert not any(task.done() for task in hung)
+    finally:
+        gate.set()
+        await asyncio.gather(*hung)
+    assert stored(path) == [FULL]
+
+
 def test_a_locked_database_is_an_error_that_touches_nothing(path: Path) -> None:
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
@@ -195,3 +273,14 @@ def test_a_folder_in_its_place_is_an_error(path: Path) -> None:
     path.mkdir()
     with pytest.raises(StoreError, match=str(path)):
         Mirror.open(path)
+
+
+async def no_threads() -> None:
+    """Wait until neither writer nor reader has a thread."""
+    async with asyncio.timeout(30):
+        while {"mirror", "history"} & {thread.name for thread in threading.enumerate()}:
+            await asyncio.sleep(0.02)
+
+
+def refuse(_thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")

@@ -9,6 +9,7 @@ from pathlib import Path
 from coredinator.service.state import Observation
 
 CGROUPS = Path("/sys/fs/cgroup")
+PROCESSES = Path("/proc")
 _FILES = ("memory.current", "memory.peak", "cpu.stat", "pids.current", "io.stat")
 _NOTHING: Mapping[str, str] = {}
 _READ_AT_MOST = 65_536
@@ -35,21 +36,23 @@ class Usage:
 _FIGURES = tuple(item.name for item in fields(Usage) if item.name != "unavailable")
 
 
-def usage_of(observed: Observation, cgroups: Path = CGROUPS) -> Usage:
+def usage_of(observed: Observation, cgroups: Path = CGROUPS, processes: Path = PROCESSES) -> Usage:
     """Usage of all processes of a unit.
 
     Where the host has no such controller, memory and CPU time are those of the main process.
     """
     if observed.main_pid is None:
         return Usage()
-    # Without a cgroup known yet, the files would be those of the whole host.
-    group = observed.control_group.strip("/")
-    texts = _read_all(f"{cgroups}/{group}") if group and _is_unified(cgroups) else _NOTHING
+    texts = _NOTHING
+    if _is_unified(cgroups):
+        group = (observed.control_group or _group_of(observed.main_pid, processes)).strip("/")
+        # Without a cgroup, the files would be those of the whole host.
+        texts = _read_all(f"{cgroups}/{group}") if group else _NOTHING
     memory = _number(texts.get("memory.current"))
     cpu = _number(_field(texts.get("cpu.stat"), "usage_usec"))
     seconds = cpu / 1_000_000 if cpu is not None else None
     if memory is None or seconds is None:
-        memory_of_process, seconds_of_process = _usage_of_process(observed.main_pid)
+        memory_of_process, seconds_of_process = _usage_of_process(observed.main_pid, processes)
         memory = memory_of_process if memory is None else memory
         seconds = seconds_of_process if seconds is None else seconds
     peak, tasks = _number(texts.get("memory.peak")), _number(texts.get("pids.current"))
@@ -113,13 +116,18 @@ def _io(text: str | None) -> tuple[int | None, int | None]:
     return totals["rbytes"], totals["wbytes"]
 
 
-def _usage_of_process(pid: int) -> tuple[int | None, float | None]:
+def _group_of(pid: int, processes: Path) -> str:
+    """The cgroup of a process (cgroups(7)), for a unit that was started just now and is not read yet."""
+    return (_read(f"{processes}/{pid}/cgroup") or "").partition("0::")[2].partition("\n")[0]
+
+
+def _usage_of_process(pid: int, processes: Path) -> tuple[int | None, float | None]:
     """Memory and CPU time of a process (proc_pid_stat(5)).
 
     psutil tells the same in four times the time: it looks up when the process began, and reads
     another file for its memory.
     """
-    text = _read(f"/proc/{pid}/stat")
+    text = _read(f"{processes}/{pid}/stat")
     if text is None:
         return None, None
     # Fields count from 1. The second, the program's name in parentheses, may hold anything, even parentheses.

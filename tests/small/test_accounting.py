@@ -39,6 +39,14 @@ def test_all_figures_are_read(tmp_path: Path, cgroup: Path) -> None:
     assert usage_of(running(), tmp_path) == WHOLE
 
 
+def test_of_a_unit_that_is_not_read_yet_its_process_tells_the_cgroup(tmp_path: Path, cgroup: Path) -> None:
+    process = tmp_path / "proc" / str(os.getpid())
+    process.mkdir(parents=True)
+    (process / "cgroup").write_text("0::/slice/unit.service\n")
+    assert cgroup.is_dir()
+    assert usage_of(running(group=""), tmp_path, tmp_path / "proc") == WHOLE
+
+
 def test_a_service_without_io_has_none(tmp_path: Path, cgroup: Path) -> None:
     (cgroup / "io.stat").write_text("")
     usage = usage_of(running(), tmp_path)

@@ -57,7 +57,7 @@ class Supervisor:
         self._observer = Observer(systemd, registry, self._units, catalogue, self._launcher.cause)
         self._locks = KeyedLock()
         self.maintenance = Maintenance(systemd, registry, self._units, self._launcher, self._locks, self._settle_soon)
-        self._late_reads = LateReads(lambda name: self._settle_safely(name, _Look.READ))
+        self._late_reads = LateReads(self._read_late)
         # Units to decide about, and how to look at them first; one task for each.
         self._due: dict[str, _Look] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -259,6 +259,13 @@ class Supervisor:
                 await self._settle_safely(name, self._due.pop(name))
         finally:
             self._tasks.pop(name, None)
+
+    async def _read_late(self, name: str) -> None:
+        """Read a unit; one that is just being started or stopped holds up nobody else."""
+        if self._locks.is_held(name):
+            self._settle_soon(name, _Look.READ)
+        else:
+            await self._settle_safely(name, _Look.READ)
 
     async def _settle_safely(self, name: str, look: _Look = _Look.NONE) -> None:
         """Settle a unit; trouble with one never touches another, and is met again on the slow timer."""

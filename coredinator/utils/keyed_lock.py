@@ -13,6 +13,10 @@ class KeyedLock:
         self._locks: dict[str, asyncio.Lock] = {}
         self._users: Counter[str] = Counter()
 
+    def is_held(self, key: str) -> bool:
+        """Whether somebody holds the lock of `key`, or waits for it."""
+        return key in self._locks
+
     @asynccontextmanager
     async def hold(self, key: str) -> AsyncGenerator[None]:
         """Hold the lock of `key`; whoever came first gets it first."""

@@ -135,11 +135,12 @@ class ServiceStatus(BaseModel):
     io_write_bytes: int | None
     unavailable: list[str] = Field(description="Figures that the kernel does not give for this unit, and hence null")
     limits: dict[str, int | str] = Field(
-        description="Limits in force, drop-ins included; of a stopped service those that it was given itself"
+        description="Limits in force, those of drop-ins a moment after the start; "
+        "of a stopped service those that it was given itself"
     )
     health: HealthVerdict | None = Field(description="What its health check found; null without one, or not yet")
     frozen: bool = Field(description="Whether an operator holds it still (systemctl freeze)")
-    drop_ins: list[str] = Field(description="Drop-in files that apply to the unit")
+    drop_ins: list[str] = Field(description="Drop-in files that apply to the unit, known a moment after its start")
 
     @classmethod
     def of(cls, record: ServiceRecord) -> Self:

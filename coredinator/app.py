@@ -89,9 +89,10 @@ def create_app(settings: Settings, mirror: Mirror) -> FastAPI:
         lifespan=lifespan,
     )
     # Before the agents' own: {agent_id} would match "demo".
+    # Routes are tried in this order, and status is asked for most.
+    app.include_router(agents.router)
     app.include_router(demo.router, prefix="/api/agents/demo/tep")
     app.include_router(demo.router, prefix="/api/agents/demos/tep", deprecated=True)
-    app.include_router(agents.router)
     app.include_router(coreio.router, prefix="/api/coreio")
     app.include_router(coreio.router, prefix="/api/io", deprecated=True)
     app.include_router(services.router)

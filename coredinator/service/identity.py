@@ -1,5 +1,6 @@
 """Ids of services and the names of their units, both ways."""
 
+import functools
 from dataclasses import dataclass
 
 from coredinator.errors import InvalidId
@@ -9,6 +10,9 @@ from coredinator.systemd.escape import UNIT_NAME_MAX, escape, unescape
 UNIT_PREFIX = "coredinator-"
 WORKLOAD_PATTERN = "coredinator-*@*.service"
 """Every workload unit and none of Coredinator's own."""
+
+_NAMES_KEPT = 4096
+"""Each signal and each request asks for names, over and over again the same ones."""
 
 _KIND_BY_PREFIX = {kind.unit_prefix: kind for kind in KINDS.values()}
 
@@ -28,12 +32,19 @@ class Identity:
     @property
     def unit(self) -> str:
         """The unit's name, escaped."""
-        return f"{self.spec.unit_prefix}@{escape(self.instance)}.service"
+        # An id in a request may be of any length, and is not to fill memory.
+        name = _unit_name if len(self.instance) <= UNIT_NAME_MAX else _unit_name.__wrapped__
+        return name(self.kind, self.instance)
 
     @property
     def spec(self) -> Kind:
         """The data of the service's kind."""
         return KINDS[self.kind]
+
+
+@functools.lru_cache(maxsize=_NAMES_KEPT)
+def _unit_name(kind: KindName, instance: str) -> str:
+    return f"{KINDS[kind].unit_prefix}@{escape(instance)}.service"
 
 
 def identify(kind: KindName, instance: str) -> Identity:
@@ -53,6 +64,7 @@ def identify(kind: KindName, instance: str) -> Identity:
     return identity
 
 
+@functools.lru_cache(maxsize=_NAMES_KEPT)
 def parse_unit(unit: str) -> Identity | None:
     """The service behind a unit's name, None if the unit is not a workload of ours."""
     prefix, at, rest = unit.removesuffix(".service").partition("@")

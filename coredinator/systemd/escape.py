@@ -1,5 +1,6 @@
 """Unit name escaping as systemd does it (systemd.unit(5), "String Escaping for Inclusion in Unit Names")."""
 
+import functools
 import re
 
 UNIT_NAME_MAX = 255
@@ -38,12 +39,14 @@ def unescape(text: str) -> str:
     return plain.decode()
 
 
+@functools.lru_cache(maxsize=4096)
 def object_path_to_unit(path: str) -> str:
     """The unit's name in a D-Bus object path: `…/unit/a_2eservice` is `a.service`."""
     label = path.rpartition("/")[2]
     return re.sub(r"_([0-9a-f]{2})", lambda match: chr(int(match[1], 16)), label)
 
 
+@functools.lru_cache(maxsize=4096)
 def unit_to_object_path(unit: str) -> str:
     """The D-Bus object path of a unit (bus_label_escape in systemd's sd-bus)."""
     label = "".join(

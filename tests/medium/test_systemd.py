@@ -66,6 +66,16 @@ async def test_a_transient_unit_lives_and_goes(manager: SystemdManager) -> None:
     assert await manager.list_units(UNIT) == []
 
 
+async def test_a_listing_is_the_last_one_until_something_changes(manager: SystemdManager) -> None:
+    await manager.start_transient_unit(UNIT, SLEEP, job_timeout=5)
+    first = await manager.listing(UNIT)
+    assert await manager.listing(UNIT, first) is first
+    await manager.stop_unit(UNIT, job_timeout=5)
+    after = await manager.listing(UNIT, first)
+    assert after != first
+    assert [unit.active_state for unit in after.units] == ["inactive"]
+
+
 async def test_signals_tell_of_our_units_only(manager: SystemdManager) -> None:
     seen: list[str] = []
     manager.listen(lambda event: seen.append(event.unit) if isinstance(event, UnitChanged) else None)

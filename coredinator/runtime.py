@@ -201,7 +201,7 @@ class Runtime:
             return
         run = str(self._identity)
         fresh = self._resume.exists() or self.registry.meta("systemd") != run
-        due = await self._supervisor.take_stock(fresh=fresh, autostart=self.one_offs.autostart())
+        due = await self._supervisor.stocktaking.take(fresh=fresh, autostart=self.one_offs.autostart())
         self._oriented.set()
         try:
             await self._remember(run, due)
@@ -209,7 +209,7 @@ class Runtime:
             # Should this manager end before it is written, the next one starts what is due once more.
             _log.warning("%s; will be tried again", error)
         await self.event_bus.ensure()
-        await self._supervisor.carry_out()
+        await self._supervisor.stocktaking.carry_out()
         self.upgrades.resume()
 
     async def _remember(self, run: str, due: Sequence[ServiceRecord] = ()) -> None:
@@ -220,7 +220,7 @@ class Runtime:
     async def _look_after(self) -> None:
         self.mirror.check()
         await self.systemd.wait_available()
-        await self._supervisor.resynchronise()
+        await self._supervisor.stocktaking.resynchronise()
         await self.event_bus.refresh()
         stable_since = datetime.now(UTC) - self._stable_period
         for record in self.registry.all():

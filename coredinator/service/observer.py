@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from enum import IntEnum
 
 from coredinator.logs import MessageId
 from coredinator.service.decide import Decision, decide
@@ -17,6 +18,14 @@ from coredinator.services.limits import NO_LIMITS
 from coredinator.systemd import ListedUnit, SystemdManager, UnitProperties
 
 _log = logging.getLogger(__name__)
+
+
+class Look(IntEnum):
+    """How to look at a unit before deciding: the last signal is enough, it is loaded, it may be gone."""
+
+    NONE = 0
+    READ = 1
+    VERIFY = 2
 
 
 class Observer:
@@ -74,6 +83,16 @@ class Observer:
             await self._systemd.ref(name)
             self._adopt(unit)
 
+    async def look(self, name: str, look: Look) -> None:
+        """Look at a unit."""
+        match look:
+            case Look.READ if self._units.get(name) is not None and not self._units.is_read(name):
+                await self.take_up(name)
+            case Look.VERIFY:
+                await self.verify(name)
+            case _:
+                pass
+
     async def refresh(self, name: str) -> None:
         """Read a loaded unit anew."""
         self.observed(await self._units.read(name))
@@ -84,7 +103,11 @@ class Observer:
         if unit is not None:
             self.observed(unit)
         elif (record := self._registry.get(name)) is not None:
-            self._registry.observe(name, gone(record.observed), "systemd")
+            self.gone(record)
+
+    def gone(self, record: ServiceRecord) -> None:
+        """Have the record of a unit that is not loaded any more follow."""
+        self._registry.observe(record.unit, gone(record.observed), "systemd")
 
     def correct(self, name: str) -> None:
         """Have the record say what runs, also where a restart had another executable in mind and was cut short."""

@@ -2,10 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from enum import IntEnum
 from pathlib import Path
 
 from coredinator.errors import StoreError, UnitConflict
@@ -15,14 +13,14 @@ from coredinator.service.identity import Identity, parse_unit
 from coredinator.service.late_reads import LateReads
 from coredinator.service.launcher import Launcher
 from coredinator.service.maintenance import Maintenance
-from coredinator.service.observer import Observer
+from coredinator.service.observer import Look, Observer
 from coredinator.service.record import Order, Pending, ServiceRecord
 from coredinator.service.registry import Registry, log_fields
 from coredinator.service.state import Intent, State
+from coredinator.service.stocktaking import Stocktaking
 from coredinator.service.units import UnitCache
 from coredinator.services import Catalogue, Restart
 from coredinator.systemd import (
-    ListedUnit,
     SystemdError,
     SystemdManager,
     UnitChanged,
@@ -32,17 +30,6 @@ from coredinator.systemd import (
 from coredinator.utils.keyed_lock import KeyedLock
 
 _log = logging.getLogger(__name__)
-
-_READ_AT_ONCE = 32
-"""Answers of systemd on their way at a time; each may be 20 kB."""
-
-
-class _Look(IntEnum):
-    """How to look at a unit before deciding: the last signal is enough, it is loaded, it may be gone."""
-
-    NONE = 0
-    READ = 1
-    VERIFY = 2
 
 
 class Supervisor:
@@ -58,8 +45,11 @@ class Supervisor:
         self._locks = KeyedLock()
         self.maintenance = Maintenance(systemd, registry, self._units, self._launcher, self._locks, self._settle_soon)
         self._late_reads = LateReads(self._read_late)
+        self.stocktaking = Stocktaking(
+            registry, self._units, self._observer, self._late_reads, self._settle_safely, self._settle_soon
+        )
         # Units to decide about, and how to look at them first; one task for each.
-        self._due: dict[str, _Look] = {}
+        self._due: dict[str, Look] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def start(self, *orders: Order) -> None:
@@ -123,7 +113,7 @@ class Supervisor:
             return
         if isinstance(event, UnitRemoved):
             self._units.announce_removal(event.unit)
-            self._settle_soon(event.unit, _Look.VERIFY)
+            self._settle_soon(event.unit, Look.VERIFY)
             return
         before = self._units.get(event.unit)
         unit = self._units.apply(event)
@@ -133,55 +123,6 @@ class Supervisor:
             self._late_reads.ask(event.unit)  # drop-ins and cgroup come with no signal
         if started or unit.at_rest or (before is not None and before.at_rest):
             self._settle_soon(event.unit)
-
-    async def take_stock(self, *, fresh: bool, autostart: Iterable[ServiceRecord] = ()) -> list[ServiceRecord]:
-        """Learn what is loaded, adopt what is not known, and return the starts that are due.
-
-        With `fresh` this run of systemd has not been asked for the wanted services yet. Those in
-        `autostart` of which nothing is known are due, too. `carry_out` starts them.
-        """
-        listed = await self._units.list()
-        for name in sorted(self._units.names() - listed.keys() | self._missing(listed)):
-            await self._observer.verify(name)
-        limit = asyncio.Semaphore(_READ_AT_ONCE)
-        await asyncio.gather(*(self._recognise_or_take_up(row, limit) for row in listed.values()))
-        wanted = [
-            record
-            for record in self._registry.all()
-            if decide(record, self._units.get(record.unit), fresh_systemd=fresh) is Decision.START
-        ]
-        wanted += [
-            record
-            for record in autostart
-            if self._registry.get(record.unit) is None and self._units.get(record.unit) is None
-        ]
-        due = [replace(record, pending=Pending.START) for record in wanted]
-        for record in due:
-            self._registry.update(record, "recovery")
-        return due
-
-    async def carry_out(self) -> None:
-        """Start and stop what is due, in the order of the kinds."""
-        identities = {name: parse_unit(name) for name in sorted(self._names())}
-        for rank in sorted({identity.spec.start_rank for identity in identities.values() if identity}):
-            ranked = [name for name, of in identities.items() if of and of.spec.start_rank == rank]
-            await asyncio.gather(*(self._settle_safely(name) for name in ranked))
-
-    async def resynchronise(self) -> None:
-        """Catch up with what no signal told, and retry what failed: a start, or to write something down."""
-        listed = await self._units.list()
-        for name, row in listed.items():
-            unit = self._units.get(name)
-            if unit is None or (unit.active_state, unit.sub_state) != (row.active_state, row.sub_state):
-                await self._observer.refresh(name)
-                self._settle_soon(name)
-        for name in sorted(self._units.names() - listed.keys()):
-            self._settle_soon(name, _Look.VERIFY)
-        for name in self._names():
-            record = self._registry.get(name)
-            decision = decide(record, self._units.get(name), fresh_systemd=False)
-            if record is None or record.pending is not None or decision is not Decision.KEEP:
-                self._settle_soon(name)
 
     async def reset_backoff(self, record: ServiceRecord) -> None:
         """Make the next crash of a service count as its first."""
@@ -199,26 +140,6 @@ class Supervisor:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-    def _names(self) -> set[str]:
-        """All units that are loaded or known."""
-        return self._units.names() | {record.unit for record in self._registry.all()}
-
-    def _missing(self, listed: Mapping[str, object]) -> set[str]:
-        """Units that the mirror says are loaded and systemd does not."""
-        return {
-            record.unit
-            for record in self._registry.all()
-            if record.unit not in listed and record.observed.state is not State.STOPPED
-        }
-
-    async def _recognise_or_take_up(self, row: ListedUnit, limit: asyncio.Semaphore) -> None:
-        async with limit:
-            if await self._observer.recognise(row):
-                self._late_reads.hold_off()
-                self._late_reads.ask(row.name)
-            else:
-                await self._observer.take_up(row.name)
 
     def _is_up(self, unit: str) -> bool:
         properties = self._units.get(unit)
@@ -247,9 +168,9 @@ class Supervisor:
         if confirmed != current:
             await self._registry.commit([confirmed], "request")
 
-    def _settle_soon(self, name: str, look: _Look = _Look.NONE) -> None:
+    def _settle_soon(self, name: str, look: Look = Look.NONE) -> None:
         """Decide about a unit once whoever holds its lock is done."""
-        self._due[name] = max(look, self._due.get(name, _Look.NONE))
+        self._due[name] = max(look, self._due.get(name, Look.NONE))
         if name not in self._tasks:
             self._tasks[name] = asyncio.get_running_loop().create_task(self._settle_due(name))
 
@@ -263,26 +184,20 @@ class Supervisor:
     async def _read_late(self, name: str) -> None:
         """Read a unit; one that is just being started or stopped holds up nobody else."""
         if self._locks.is_held(name):
-            self._settle_soon(name, _Look.READ)
+            self._settle_soon(name, Look.READ)
         else:
-            await self._settle_safely(name, _Look.READ)
+            await self._settle_safely(name, Look.READ)
 
-    async def _settle_safely(self, name: str, look: _Look = _Look.NONE) -> None:
+    async def _settle_safely(self, name: str, look: Look = Look.NONE) -> None:
         """Settle a unit; trouble with one never touches another, and is met again on the slow timer."""
         try:
             await self._settle(name, look)
         except (SystemdError, StoreError, UnitConflict) as error:
             _log.warning("%s: %s; will be tried again", name, error)
 
-    async def _settle(self, name: str, look: _Look) -> None:
+    async def _settle(self, name: str, look: Look) -> None:
         async with self._locks.hold(name):
-            match look:
-                case _Look.READ if self._units.get(name) is not None and not self._units.is_read(name):
-                    await self._observer.take_up(name)
-                case _Look.VERIFY:
-                    await self._observer.verify(name)
-                case _:
-                    pass
+            await self._observer.look(name, look)
             record = self._registry.get(name)
             unit = self._units.get(name)
             match decide(record, unit, fresh_systemd=False):

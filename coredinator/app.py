@@ -19,6 +19,7 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from systemd import daemon
+from uvicorn.supervisors import ChangeReload
 
 from coredinator import __version__
 from coredinator.check import findings_of
@@ -27,6 +28,7 @@ from coredinator.logs import MessageId, set_up_logging
 from coredinator.runtime import Runtime, lock_state_dir
 from coredinator.settings import Settings, configs_to_check, parse_settings
 from coredinator.store import Mirror
+from coredinator.systemd import GLibEventLoop
 from coredinator.utils.command_line import die
 from coredinator.web import agents, coreio, demo, health, services
 from coredinator.web.errors import install_error_handlers
@@ -51,6 +53,11 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.server_state = BoundedState()
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until told to stop, in an event loop that serves the message bus as well."""
+        with asyncio.Runner(loop_factory=GLibEventLoop) as runner:
+            runner.run(self.serve(sockets))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to serve, then say so."""
@@ -88,7 +95,6 @@ def create_app(settings: Settings, mirror: Mirror) -> FastAPI:
         description="Supervises reinforcement-learning agents as systemd units.",
         lifespan=lifespan,
     )
-    # Before the agents' own: {agent_id} would match "demo".
     # Routes are tried in this order, and status is asked for most.
     app.include_router(agents.router)
     app.include_router(demo.router, prefix="/api/agents/demo/tep")
@@ -126,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 backlog=_BATCH, timeout_graceful_shutdown=_GRACE,
                 log_config=None, access_log=False, server_header=False, lifespan="on",
             )  # fmt: skip
-            Server(config).run(sockets=[listener])
+            Server(config).run([listener])
     except SettingsError as error:
         die("coredinator", str(error), os.EX_CONFIG)
     except StoreError as error:
@@ -160,10 +166,11 @@ def create_reloaded_app() -> FastAPI:
 
 def _serve_reloading(settings: Settings, arguments: Sequence[str]) -> None:
     os.environ[_ARGUMENTS] = json.dumps(list(arguments))
-    uvicorn.run(
+    config = uvicorn.Config(
         "coredinator.app:create_reloaded_app", factory=True, reload=True,
         reload_dirs=[str(Path(__file__).parent)], host=settings.host, port=settings.port,
     )  # fmt: skip
+    ChangeReload(config, Server(config).run, [config.bind_socket()]).run()
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -1,14 +1,12 @@
-"""One thread that owns the message bus connection and renews it when it is lost.
+"""The message bus connection, renewed when it is lost.
 
 pydbus 0.6 gives synchronous calls without a time limit, a shared connection that ends the process
-when the bus does, and no reconnection. This class takes a private connection from pydbus, runs its
-GLib main context in a thread of its own, and offers calls to asyncio with a time limit each.
+when the bus does, and no reconnection. This class takes private connections from pydbus and offers
+calls to asyncio with a time limit each, in the thread of a GLibEventLoop.
 """
 
 import asyncio
 import contextlib
-import logging
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -16,24 +14,27 @@ import pydbus
 from gi.repository import Gio, GLib
 
 from coredinator.systemd.errors import SystemdUnavailable, from_glib
-
-_log = logging.getLogger(__name__)
+from coredinator.systemd.glib_loop import GLibEventLoop
+from coredinator.utils.fleeting_threads import FleetingThreads
 
 _RECONNECT_FIRST = 0.1
 _RECONNECT_MAX = 2.0
-_END_TIMEOUT = 2.0
 _CALL_MARGIN = 1.0
 """Seconds after which a call is given up even if GLib's own time limit does not fire."""
 
-_RETIRED: list[Gio.DBusConnection] = []
-"""Connections that were lost, never freed. GDBus's own thread takes references to those in use while it
-holds a lock of GLib's, and PyGObject has it wait for Python's lock then; whoever frees a connection holds
-Python's lock and waits for GLib's. Both would wait for good, seen with GLib 2.74. A bus is seldom lost."""
+_OPENERS = 2
+_openers = FleetingThreads("bus", _OPENERS)
+"""pydbus connects synchronously; a bus that accepts and says nothing holds up one of these."""
+
+_EVERY_ONE: list[Gio.DBusConnection] = []
+"""No connection is ever freed. GDBus's own thread takes references to those in use while it holds a lock
+of GLib's, and PyGObject has it wait for Python's lock then; whoever frees a connection holds Python's
+lock and waits for GLib's. Both would wait for good, seen with GLib 2.74. A bus is seldom lost."""
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Signals to receive; `handler(path, parameters)` runs in the connection's thread."""
+    """Signals to receive; `handler(path, parameters)` runs in the event loop."""
 
     sender: str
     interface: str
@@ -43,10 +44,10 @@ class Match:
 
 
 class BusConnection:
-    """A self-renewing bus connection for one asyncio loop.
+    """A self-renewing bus connection for the running loop, which must be a GLibEventLoop.
 
-    `on_up()` and `on_down(reason)` are called in the loop, strictly before the results and signals
-    of the new connection and after those of the old one.
+    `on_up()` and `on_down(reason)` are called strictly before the results and signals of the new
+    connection and after those of the old one.
     """
 
     def __init__(
@@ -62,24 +63,23 @@ class BusConnection:
         self._on_up = on_up
         self._on_down = on_down
         self._loop = asyncio.get_running_loop()
-        self._context = GLib.MainContext.new()
-        self._main = GLib.MainLoop.new(self._context, is_running=False)
+        if not isinstance(self._loop, GLibEventLoop):
+            raise TypeError(f"a {type(self._loop).__name__} does not serve GLib; run in a GLibEventLoop")
         self._connection: Gio.DBusConnection | None = None
+        self._connecting: asyncio.Task[None] | None = None
         self._down_reason = "not connected yet"
-        self._retry_delay = _RECONNECT_FIRST
-        self._thread = threading.Thread(target=self._run, name="systemd-bus", daemon=True)
 
     def start(self) -> None:
-        """Start the thread; it connects by itself."""
-        self._thread.start()
+        """Begin to connect, and again whenever the connection is lost."""
+        self._connecting = self._loop.create_task(self._connect())
 
     async def close(self) -> None:
-        """End the thread and close the connection.
-
-        A thread that is held by a bus which accepts it and says nothing ends with the process.
-        """
-        self._in_thread(self._main.quit)
-        await asyncio.to_thread(self._thread.join, _END_TIMEOUT)
+        """Close the connection."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.gather(self._connecting, return_exceptions=True)
+        if self._connection is not None:
+            self._drop(self._connection)
 
     async def call(
         self,
@@ -105,62 +105,38 @@ class BusConnection:
             try:
                 value = connection.call_finish(result)
             except GLib.Error as error:
-                self.to_loop(_fail, reply, from_glib(error, subject))
+                if not reply.done():
+                    reply.set_exception(from_glib(error, subject))
             else:
-                self.to_loop(_resolve, reply, value)
+                if not reply.done():
+                    reply.set_result(value)
 
-        def send() -> None:
-            connection.call(
-                destination, path, interface, member, arguments, None,
-                Gio.DBusCallFlags.NO_AUTO_START, int(timeout * 1000), None, finish,
-            )  # fmt: skip
-
-        self._in_thread(send)
+        connection.call(
+            destination, path, interface, member, arguments, None,
+            Gio.DBusCallFlags.NO_AUTO_START, int(timeout * 1000), None, finish,
+        )  # fmt: skip
         try:
             async with asyncio.timeout(timeout + _CALL_MARGIN):
                 return await reply
         except TimeoutError:
             raise SystemdUnavailable(f"{subject}: no answer from the bus within {timeout:g} s") from None
 
-    def to_loop[*Ts](self, function: Callable[[*Ts], object], *args: *Ts) -> None:
-        """Run `function` in the asyncio loop, in the order of the calls; nothing once it is closed."""
-        try:
-            self._loop.call_soon_threadsafe(function, *args)
-        except RuntimeError:
-            _log.debug("the event loop has ended; dropped a bus message")
-
-    def _in_thread(self, function: Callable[[], object]) -> None:
-        def once(*_: object) -> bool:
-            function()
-            return GLib.SOURCE_REMOVE
-
-        source = GLib.idle_source_new()
-        source.set_priority(GLib.PRIORITY_DEFAULT)
-        source.set_callback(once)  # pyright: ignore[reportUnknownMemberType]  # as the stubs have it
-        source.attach(self._context)
-
-    def _run(self) -> None:
-        self._context.push_thread_default()
-        self._connect()
-        self._main.run()  # pyright: ignore[reportUnknownMemberType]  # as the stubs have it
-        if (connection := self._connection) is not None:
-            self._retire(connection)
-        self._context.pop_thread_default()
-
-    def _connect(self) -> None:
-        try:
-            address = Gio.dbus_address_get_for_bus_sync(self._bus, None)
-            connection: Gio.DBusConnection = pydbus.connect(address).con
-        except GLib.Error as error:
-            self._lost(f"cannot connect to the message bus: {error.message}")
-            return
-        connection.set_exit_on_close(False)
-        connection.connect("closed", self._closed)
-        for match in self._matches:
-            self._subscribe(connection, match)
-        self._retry_delay = _RECONNECT_FIRST
-        self._connection = connection
-        self.to_loop(self._on_up)
+    async def _connect(self) -> None:
+        delay = _RECONNECT_FIRST
+        while self._connection is None:
+            try:
+                connection = await asyncio.wrap_future(_openers.submit(_open, self._bus))
+            except GLib.Error as error:
+                self._lost(f"cannot connect to the message bus: {error.message}")
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, _RECONNECT_MAX)
+                continue
+            connection.connect("closed", self._closed)
+            for match in self._matches:
+                self._subscribe(connection, match)
+            if not connection.is_closed():  # nobody was there yet to be told
+                self._connection = connection
+        self._on_up()
 
     def _subscribe(self, connection: Gio.DBusConnection, match: Match) -> None:
         def received(
@@ -180,33 +156,23 @@ class BusConnection:
 
     def _closed(self, connection: Gio.DBusConnection, _vanished: object, error: GLib.Error | None) -> None:
         if connection is self._connection:
-            self._retire(connection)
+            self._drop(connection)
             self._lost(f"the message bus closed the connection{f': {error.message}' if error else ''}")
+            self._connecting = self._loop.create_task(self._connect())
 
-    def _retire(self, connection: Gio.DBusConnection) -> None:
+    def _drop(self, connection: Gio.DBusConnection) -> None:
         self._connection = None
-        _RETIRED.append(connection)
         with contextlib.suppress(GLib.Error):
             connection.get_stream().close(None)
 
     def _lost(self, reason: str) -> None:
         self._down_reason = reason
-        self.to_loop(self._on_down, reason)
-        source = GLib.timeout_source_new(int(self._retry_delay * 1000))
-        source.set_callback(self._retry)  # pyright: ignore[reportUnknownMemberType]  # as the stubs have it
-        source.attach(self._context)
-        self._retry_delay = min(self._retry_delay * 2, _RECONNECT_MAX)
-
-    def _retry(self, *_: object) -> bool:
-        self._connect()
-        return GLib.SOURCE_REMOVE
+        self._on_down(reason)
 
 
-def _resolve(reply: asyncio.Future[GLib.Variant], value: GLib.Variant) -> None:
-    if not reply.done():
-        reply.set_result(value)
-
-
-def _fail(reply: asyncio.Future[GLib.Variant], error: Exception) -> None:
-    if not reply.done():
-        reply.set_exception(error)
+def _open(bus: Gio.BusType) -> Gio.DBusConnection:
+    address = Gio.dbus_address_get_for_bus_sync(bus, None)
+    connection: Gio.DBusConnection = pydbus.connect(address).con
+    _EVERY_ONE.append(connection)
+    connection.set_exit_on_close(False)
+    return connection

@@ -325,8 +325,6 @@ class SystemdManager:
             Match(_BUS, _BUS, "NameOwnerChanged", self._on_name_owner_changed, _SYSTEMD),
         ]
 
-    # The handlers below run in the connection's thread and pass on what matters.
-
     def _on_service_changed(self, path: str, parameters: GLib.Variant) -> None:
         """Keep what changed until the rest comes: at each change systemd tells of the Service first and
         of the Unit right behind it, "for atomic behavior" (send_changed_signal in its dbus-unit.c).
@@ -351,30 +349,30 @@ class SystemdManager:
 
     def _pass_on(self, path: str, properties: dict[str, object]) -> None:
         if properties:
-            self._bus.to_loop(self._emit, UnitChanged(object_path_to_unit(path), properties))
+            self._emit(UnitChanged(object_path_to_unit(path), properties))
 
     def _on_job_removed(self, _path: str, parameters: GLib.Variant) -> None:
         self._pass_on_half()
         _id, job, _unit, result = cast("tuple[int, str, str, str]", parameters.unpack())
-        self._bus.to_loop(self._job_finished, job, JobResult(result))
+        self._job_finished(job, JobResult(result))
 
     def _on_unit_removed(self, _path: str, parameters: GLib.Variant) -> None:
         self._pass_on_half()
         unit, path = cast("tuple[str, str]", parameters.unpack())
         if path.startswith(self._object_prefix):
-            self._bus.to_loop(self._emit, UnitRemoved(unit))
+            self._emit(UnitRemoved(unit))
 
     def _on_reloading(self, _path: str, parameters: GLib.Variant) -> None:
         (active,) = cast("tuple[bool]", parameters.unpack())
         if not active:
-            self._bus.to_loop(self._emit, Reloaded())
+            self._emit(Reloaded())
 
     def _on_name_owner_changed(self, _path: str, parameters: GLib.Variant) -> None:
         _name, _old, new = cast("tuple[str, str, str]", parameters.unpack())
         if new:
-            self._bus.to_loop(self._introduce)
+            self._introduce()
         else:
-            self._bus.to_loop(self._lost, "systemd left the bus")
+            self._lost("systemd left the bus")
 
     def _job_finished(self, job: str, result: JobResult) -> None:
         waiter = self._jobs.pop(job, None)

@@ -1,10 +1,13 @@
+import asyncio
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import override
 
 import pytest
 import zmq
 
+from coredinator.systemd import GLibEventLoop
 from tests.support.bus import Bus, Context, running_bus
 from tests.support.host import Host, Subscriber, wait_for
 
@@ -14,6 +17,18 @@ def user_systemd() -> None:
     """Fail at once, and clearly, where the bed is missing."""
     done = subprocess.run(["systemctl", "--user", "is-system-running"], capture_output=True, text=True, check=False)
     assert done.stdout.strip() in {"running", "degraded"}, f"no user systemd: {done.stderr}"
+
+
+class _GLibPolicy(asyncio.DefaultEventLoopPolicy):
+    @override
+    def new_event_loop(self) -> asyncio.AbstractEventLoop:
+        return GLibEventLoop()
+
+
+@pytest.fixture(scope="session")
+def event_loop_policy() -> asyncio.AbstractEventLoopPolicy:
+    """The loop of the manager for tests that are coroutines."""
+    return _GLibPolicy()
 
 
 @pytest.fixture

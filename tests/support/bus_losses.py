@@ -13,6 +13,7 @@ from pathlib import Path
 
 from gi.repository import Gio
 
+from coredinator.systemd import GLibEventLoop
 from coredinator.systemd.connection import BusConnection, Match
 from tests.support.host import wait_for
 
@@ -60,7 +61,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "bus"
         os.environ["DBUS_SESSION_BUS_ADDRESS"] = f"unix:path={path}"
-        asyncio.run(lose(path, int(sys.argv[1])))
+        with asyncio.Runner(loop_factory=GLibEventLoop) as runner:
+            runner.run(lose(path, int(sys.argv[1])))
         print(f"lost {sys.argv[1]} times")  # noqa: T201  # a program that says what it did
 
 

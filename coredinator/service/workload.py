@@ -58,7 +58,7 @@ def workload_properties(record: ServiceRecord, definition: Definition, *, system
         # Of what a path can hold systemd takes all but '$' literally here; find_executable and
         # load_config refuse that one, for no spelling of it survives a daemon-reload on 252 and 257.
         "ExecStart": [(argv[0], argv, False)],
-        "Environment": [f"{name}={value}" for name, value in definition.environment],
+        "Environment": tuple(f"{name}={value}" for name, value in definition.environment),
         "Slice": SLICE,
         "Restart": definition.restart.value,
         "StartLimitIntervalUSec": 0,
@@ -71,7 +71,7 @@ def workload_properties(record: ServiceRecord, definition: Definition, *, system
         "TasksAccounting": True,
         **limit_properties(effective_limits(record, definition).given()),
         # At shutdown the manager stops first, so that it never takes the shutdown for an operator's stop.
-        "Before": ["coredinator.service"],
+        "Before": ("coredinator.service",),
         "AddRef": True,
         **_restart_delays(systemd_version),
     }

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import re
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -26,10 +26,12 @@ from coredinator.systemd.escape import object_path_to_unit, unit_to_object_path
 from coredinator.systemd.properties import to_variant, tuple_of
 from coredinator.systemd.types import (
     FIELD_BY_DBUS_NAME,
+    SIGNALLED_BY,
     Connected,
     Disconnected,
     Event,
     Identity,
+    Interface,
     JobResult,
     ListedUnit,
     Reloaded,
@@ -127,6 +129,8 @@ class SystemdManager:
 
     async def wait_available(self) -> None:
         """Return when systemd can be called; raise SystemdUnavailable after the grace period."""
+        if self._available.is_set():
+            return
         try:
             async with asyncio.timeout(self._reconnect_grace):
                 await self._available.wait()
@@ -210,11 +214,11 @@ class SystemdManager:
     async def unit_properties(self, unit: str) -> UnitProperties:
         """All properties of a loaded unit. Asking for one that is not loaded makes systemd load it."""
         reply = await self._call("GetAll", GLib.Variant("(s)", ("",)), unit, unit_to_object_path(unit), _PROPERTIES)
-        return UnitProperties(unit).merge(_of_interest(reply.get_child_value(0)))
+        return UnitProperties(unit).merge(_pick(reply.get_child_value(0), FIELD_BY_DBUS_NAME))
 
     async def state_change(self, unit: str) -> int:
         """When the state of a loaded unit last changed, in µs since the epoch, 0 if never."""
-        arguments = GLib.Variant("(ss)", (f"{_SYSTEMD}.Unit", "StateChangeTimestamp"))
+        arguments = GLib.Variant("(ss)", (Interface.UNIT, "StateChangeTimestamp"))
         reply = await self._call("Get", arguments, unit, unit_to_object_path(unit), _PROPERTIES)
         return cast("int", reply.unpack()[0])
 
@@ -317,8 +321,8 @@ class SystemdManager:
     def _matches(self) -> Sequence[Match]:
         # Without an arg0 per interface the bus would wake us for timers, mounts and all the rest.
         return [
-            Match(_SYSTEMD, _PROPERTIES, "PropertiesChanged", self._on_service_changed, f"{_SYSTEMD}.Service"),
-            Match(_SYSTEMD, _PROPERTIES, "PropertiesChanged", self._on_unit_changed, f"{_SYSTEMD}.Unit"),
+            Match(_SYSTEMD, _PROPERTIES, "PropertiesChanged", self._on_service_changed, Interface.SERVICE),
+            Match(_SYSTEMD, _PROPERTIES, "PropertiesChanged", self._on_unit_changed, Interface.UNIT),
             Match(_SYSTEMD, _MANAGER, "JobRemoved", self._on_job_removed),
             Match(_SYSTEMD, _MANAGER, "UnitRemoved", self._on_unit_removed),
             Match(_SYSTEMD, _MANAGER, "Reloading", self._on_reloading),
@@ -331,7 +335,7 @@ class SystemdManager:
         """
         self._pass_on_half()
         if path.startswith(self._object_prefix):
-            self._half = path, _of_interest(parameters.get_child_value(1))
+            self._half = path, _pick(parameters.get_child_value(1), SIGNALLED_BY[Interface.SERVICE])
 
     def _on_unit_changed(self, path: str, parameters: GLib.Variant) -> None:
         properties: dict[str, object] = {}
@@ -340,7 +344,8 @@ class SystemdManager:
         else:
             self._pass_on_half()
         if path.startswith(self._object_prefix):
-            self._pass_on(path, properties | _of_interest(parameters.get_child_value(1)))
+            properties |= _pick(parameters.get_child_value(1), SIGNALLED_BY[Interface.UNIT])
+            self._pass_on(path, properties)
 
     def _pass_on_half(self) -> None:
         if self._half is not None:
@@ -391,11 +396,11 @@ def _unit_and_mode(unit: str) -> GLib.Variant:
     return GLib.Variant("(ss)", (unit, "replace"))
 
 
-def _of_interest(properties: GLib.Variant) -> dict[str, object]:
-    """Unpack only what UnitProperties has: a service has some 400 properties."""
+def _pick(properties: GLib.Variant, names: Iterable[str]) -> dict[str, object]:
+    """Unpack some properties only: a service has some 400 of them."""
     given = GLib.VariantDict.new(properties)
     found: dict[str, object] = {}
-    for name in FIELD_BY_DBUS_NAME:
+    for name in names:
         value = given.lookup_value(name, None)
         if value is not None:
             found[name] = _unpack(value)

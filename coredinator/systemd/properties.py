@@ -5,7 +5,7 @@ a name which is not in the table is therefore refused here, before anything is s
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import cast
 
 from gi.repository import GLib
@@ -63,7 +63,8 @@ def to_variant(properties: Mapping[str, object]) -> GLib.Variant:
     pairs = GLib.VariantBuilder.new(GLib.VariantType("a(sv)"))
     for name, value in properties.items():
         # Many values are the same for all services.
-        pairs.add_value(_pair_of_plain(name, value) if isinstance(value, int | str) else _pair(name, value))
+        keep = isinstance(value, Hashable)
+        pairs.add_value(_kept_pair(name, value) if keep else _pair(name, value))
     return pairs.end()
 
 
@@ -75,7 +76,7 @@ def _pair(name: str, value: object) -> GLib.Variant:
     return tuple_of(GLib.Variant.new_string(name), typed)
 
 
-_pair_of_plain = functools.lru_cache(maxsize=256, typed=True)(_pair)
+_kept_pair = functools.lru_cache(maxsize=256, typed=True)(_pair)
 
 
 def _typed(signature: str, value: object) -> GLib.Variant:

@@ -1,6 +1,6 @@
 """What systemd tells, as frozen dataclasses."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import cast
@@ -48,8 +48,24 @@ class ListedUnit:
     job_id: int
 
 
-def _dbus(name: str) -> dict[str, str]:
-    return {"dbus": name}
+class Interface(StrEnum):
+    """The part of a unit's D-Bus object whose PropertiesChanged carries a property."""
+
+    UNIT = "org.freedesktop.systemd1.Unit"
+    SERVICE = "org.freedesktop.systemd1.Service"
+
+
+def _dbus(name: str, signalled: Interface | None = None) -> dict[str, str | None]:
+    """The property of a field, and which signal tells that it changed (org.freedesktop.systemd1(5)); None does."""
+    return {"dbus": name, "signalled": signalled}
+
+
+def _of_unit(name: str) -> dict[str, str | None]:
+    return _dbus(name, Interface.UNIT)
+
+
+def _of_service(name: str) -> dict[str, str | None]:
+    return _dbus(name, Interface.SERVICE)
 
 
 UNLIMITED = 2**64 - 1
@@ -61,16 +77,16 @@ class UnitProperties:
     """The properties of a service unit that Coredinator reads; times in µs since the epoch."""
 
     name: str
-    active_state: str = field(default="inactive", metadata=_dbus("ActiveState"))
-    sub_state: str = field(default="dead", metadata=_dbus("SubState"))
-    job: tuple[int, str] = field(default=(0, "/"), metadata=_dbus("Job"))
-    main_pid: int = field(default=0, metadata=_dbus("MainPID"))
-    result: str = field(default="success", metadata=_dbus("Result"))
-    exec_main_code: int = field(default=0, metadata=_dbus("ExecMainCode"))
-    exec_main_status: int = field(default=0, metadata=_dbus("ExecMainStatus"))
-    n_restarts: int = field(default=0, metadata=_dbus("NRestarts"))
-    state_change_usec: int = field(default=0, metadata=_dbus("StateChangeTimestamp"))
-    invocation_id: bytes = field(default=b"", metadata=_dbus("InvocationID"))
+    active_state: str = field(default="inactive", metadata=_of_unit("ActiveState"))
+    sub_state: str = field(default="dead", metadata=_of_unit("SubState"))
+    job: tuple[int, str] = field(default=(0, "/"), metadata=_of_unit("Job"))
+    main_pid: int = field(default=0, metadata=_of_service("MainPID"))
+    result: str = field(default="success", metadata=_of_service("Result"))
+    exec_main_code: int = field(default=0, metadata=_of_service("ExecMainCode"))
+    exec_main_status: int = field(default=0, metadata=_of_service("ExecMainStatus"))
+    n_restarts: int = field(default=0, metadata=_of_service("NRestarts"))
+    state_change_usec: int = field(default=0, metadata=_of_unit("StateChangeTimestamp"))
+    invocation_id: bytes = field(default=b"", metadata=_of_unit("InvocationID"))
     control_group: str = field(default="", metadata=_dbus("ControlGroup"))
     drop_in_paths: tuple[str, ...] = field(default=(), metadata=_dbus("DropInPaths"))
     exec_start: tuple[tuple[object, ...], ...] = field(default=(), metadata=_dbus("ExecStart"))
@@ -82,8 +98,8 @@ class UnitProperties:
     tasks_max: int = field(default=UNLIMITED, metadata=_dbus("TasksMax"))
     io_weight: int = field(default=UNLIMITED, metadata=_dbus("IOWeight"))
     nice: int = field(default=0, metadata=_dbus("Nice"))
-    freezer_state: str = field(default="running", metadata=_dbus("FreezerState"))
-    status_text: str = field(default="", metadata=_dbus("StatusText"))
+    freezer_state: str = field(default="running", metadata=_of_unit("FreezerState"))
+    status_text: str = field(default="", metadata=_of_service("StatusText"))
 
     def merge(self, changed: Mapping[str, object]) -> "UnitProperties":
         """A copy with the D-Bus properties in `changed`; names that are of no interest are ignored."""
@@ -130,15 +146,15 @@ class UnitProperties:
         return {name: value for name, _, value in pairs}
 
 
-_SIGNALLED = (
-    "active_state", "sub_state", "job", "main_pid", "result", "exec_main_code", "exec_main_status",
-    "n_restarts", "state_change_usec", "invocation_id", "freezer_state", "status_text",
-)  # fmt: skip
-"""Fields whose properties emit PropertiesChanged (org.freedesktop.systemd1(5))."""
+_PROPERTIES = tuple(item for item in fields(UnitProperties) if "dbus" in item.metadata)
+_SIGNALLED = tuple(item.name for item in _PROPERTIES if item.metadata["signalled"])
 
-FIELD_BY_DBUS_NAME: Mapping[str, str] = {
-    item.metadata["dbus"]: item.name for item in fields(UnitProperties) if "dbus" in item.metadata
+FIELD_BY_DBUS_NAME: Mapping[str, str] = {item.metadata["dbus"]: item.name for item in _PROPERTIES}
+SIGNALLED_BY: Mapping[Interface, Sequence[str]] = {
+    interface: [item.metadata["dbus"] for item in _PROPERTIES if item.metadata["signalled"] is interface]
+    for interface in Interface
 }
+"""The properties that a signal carries each time, by their D-Bus names."""
 
 
 def _freeze(value: object) -> object:

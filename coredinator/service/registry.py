@@ -25,6 +25,9 @@ _VERBS = {
     State.STOPPED: ("stopped", MessageId.SERVICE_STOPPED),
     State.FAILED: ("failed", MessageId.SERVICE_FAILED),
 }
+_GATHER = 0.002
+"""Seconds in which changes gather before they are told: a start is four of them within a millisecond, and
+whoever waits for it comes first."""
 _LEVELS = {
     State.STARTING: logging.DEBUG,
     State.STOPPING: logging.DEBUG,
@@ -41,6 +44,16 @@ class Roll:
     units: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _News:
+    """A change of state that is still to be told."""
+
+    record: ServiceRecord
+    previous: State
+    cause: str
+    at: datetime
+
+
 class Registry:
     """All records by unit. Reads are answered from memory, which the mirror follows."""
 
@@ -50,9 +63,11 @@ class Registry:
         self._records: dict[str, ServiceRecord] = {}
         self._rolls: dict[KindName, Roll] = {}
         self._meta: dict[str, str] = {}
-        # What the mirror is to be told at the end of the loop's turn: a unit often changes twice in one.
+        # What the mirror, the event bus and the log are still to be told.
         self._changed: set[str] = set()
         self._transitions: list[Transition] = []
+        self._news: list[_News] = []
+        self._telling: asyncio.TimerHandle | None = None
 
     def load(self) -> None:
         """Read what the mirror holds; a row that makes no sense is left out, and said."""
@@ -94,7 +109,9 @@ class Registry:
         self._write_soon(record.unit)
         previous_state = previous.state if previous else State.STOPPED
         if record.state is not previous_state:
-            self._announce(record, previous_state, cause)
+            now = datetime.now(UTC)
+            self._note(record, cause, previous_state, now)
+            self._news.append(_News(record, previous_state, cause, now))
 
     def observe(self, unit: str, observed: Observation, cause: str) -> None:
         """Take over what systemd says of a known unit."""
@@ -146,11 +163,14 @@ class Registry:
 
     def note(self, record: ServiceRecord, cause: str, previous: State | None = None) -> None:
         """Add a line to the unit's history."""
+        self._note(record, cause, previous or record.state, datetime.now(UTC))
+
+    def _note(self, record: ServiceRecord, cause: str, previous: State, at: datetime) -> None:
         observed = record.observed
         transition = Transition(
-            at=datetime.now(UTC),
+            at=at,
             unit=record.unit,
-            previous_state=previous or record.state,
+            previous_state=previous,
             state=record.state,
             cause=cause,
             main_pid=observed.main_pid,
@@ -161,17 +181,21 @@ class Registry:
         self._transitions.append(transition)
         self._write_soon(record.unit)
 
-    def publish(
-        self, record: ServiceRecord, verb: str, more: Mapping[str, object], previous: State | None = None
-    ) -> None:
+    def publish(self, record: ServiceRecord, verb: str, more: Mapping[str, object]) -> None:
         """Send an event about a service, with what `more` adds to the usual fields."""
+        self.write()
+        self._publish(record, verb, more, record.state, datetime.now(UTC))
+
+    def _publish(
+        self, record: ServiceRecord, verb: str, more: Mapping[str, object], previous: State, at: datetime
+    ) -> None:
         observed = record.observed
         payload: dict[str, object] = {
             "agent_id": record.agent_id,
             "unit": record.unit,
             "state": record.state,
-            "previous_state": previous or record.state,
-            "at": datetime.now(UTC).isoformat(),
+            "previous_state": previous,
+            "at": at.isoformat(),
             "main_pid": observed.main_pid,
             "result": observed.result,
             "exit_status": observed.exit_status,
@@ -180,12 +204,18 @@ class Registry:
         self._events.publish(f"{record.identity.spec.topic}.{verb}", payload | dict(more))
 
     def write(self) -> None:
-        """Hand to the mirror what has changed."""
+        """Tell the mirror, the event bus and the log what has changed."""
+        if self._telling is not None:
+            self._telling.cancel()
+            self._telling = None
         if self._changed:
             records = [self._records[unit] for unit in self._changed if unit in self._records]
             self._mirror.put(*map(record_to_row, records), transitions=map(transition_to_row, self._transitions))
             self._changed.clear()
             self._transitions.clear()
+        news, self._news = self._news, []
+        for item in news:
+            self._announce(item)
 
     async def written(self) -> None:
         """Return when what has changed would outlive this process, or the disk refuses it for now."""
@@ -225,14 +255,14 @@ class Registry:
         return roll
 
     def _write_soon(self, unit: str) -> None:
-        if not self._changed:
-            asyncio.get_running_loop().call_soon(self.write)
         self._changed.add(unit)
+        if self._telling is None:
+            self._telling = asyncio.get_running_loop().call_later(_GATHER, self.write)
 
-    def _announce(self, record: ServiceRecord, previous: State, cause: str) -> None:
+    def _announce(self, news: "_News") -> None:
+        record, previous, cause = news.record, news.previous, news.cause
         verb, message_id = _VERBS[record.state]
-        self.note(record, cause, previous)
-        self.publish(record, verb, {}, previous)
+        self._publish(record, verb, {}, previous, news.at)
         failed = record.state is State.FAILED
         level = _LEVELS.get(record.state, logging.INFO)
         if _log.isEnabledFor(level):

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 _QUIET = 0.3
-"""Seconds without a start or stop after which it is quiet."""
+"""Seconds without a start, whoever made it, and without a request for a stop after which it is quiet."""
 _AT_LAST = 5.0
 """Seconds after which a unit is read, quiet or not."""
 
@@ -23,14 +23,15 @@ class LateReads:
         self._task: asyncio.Task[None] | None = None
 
     def ask(self, unit: str) -> None:
-        """Have a unit read soon."""
+        """Have a unit read that was started, or met, just now."""
+        self.hold_off()
         loop = asyncio.get_running_loop()
         self._due.setdefault(unit, loop.time() + _AT_LAST)
         if self._task is None:
             self._task = loop.create_task(self._work())
 
     def hold_off(self) -> None:
-        """Note that somebody starts or stops something."""
+        """Note that somebody is about to start or stop something."""
         self._quiet_from = asyncio.get_running_loop().time() + _QUIET
 
     async def close(self) -> None:

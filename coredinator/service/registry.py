@@ -25,9 +25,9 @@ _VERBS = {
     State.STOPPED: ("stopped", MessageId.SERVICE_STOPPED),
     State.FAILED: ("failed", MessageId.SERVICE_FAILED),
 }
-_GATHER = 0.002
-"""Seconds in which changes gather before they are told: a start is four of them within a millisecond, and
-whoever waits for it comes first."""
+_TURNS = 3
+"""Turns of the event loop for which changes gather before they are told. What systemd has sent by then is told
+in one go, and whoever has waited for the end of a job sends his next call first: he wakes up two turns later."""
 _LEVELS = {
     State.STARTING: logging.DEBUG,
     State.STOPPING: logging.DEBUG,
@@ -63,11 +63,11 @@ class Registry:
         self._records: dict[str, ServiceRecord] = {}
         self._rolls: dict[KindName, Roll] = {}
         self._meta: dict[str, str] = {}
-        # What the mirror, the event bus and the log are still to be told.
+        # What the event bus, the mirror and the log are still to be told.
         self._changed: set[str] = set()
         self._transitions: list[Transition] = []
         self._news: list[_News] = []
-        self._telling: asyncio.TimerHandle | None = None
+        self._telling = False
 
     def load(self) -> None:
         """Read what the mirror holds; a row that makes no sense is left out, and said."""
@@ -204,18 +204,17 @@ class Registry:
         self._events.publish(f"{record.identity.spec.topic}.{verb}", payload | dict(more))
 
     def write(self) -> None:
-        """Tell the mirror, the event bus and the log what has changed."""
-        if self._telling is not None:
-            self._telling.cancel()
-            self._telling = None
+        """Tell the event bus, the mirror and the log what has changed."""
+        news, self._news = self._news, []
+        for item in news:
+            self._publish(item.record, _VERBS[item.record.state][0], {}, item.previous, item.at)
         if self._changed:
             records = [self._records[unit] for unit in self._changed if unit in self._records]
             self._mirror.put(*map(record_to_row, records), transitions=map(transition_to_row, self._transitions))
             self._changed.clear()
             self._transitions.clear()
-        news, self._news = self._news, []
         for item in news:
-            self._announce(item)
+            self._log(item)
 
     async def written(self) -> None:
         """Return when what has changed would outlive this process, or the disk refuses it for now."""
@@ -256,13 +255,20 @@ class Registry:
 
     def _write_soon(self, unit: str) -> None:
         self._changed.add(unit)
-        if self._telling is None:
-            self._telling = asyncio.get_running_loop().call_later(_GATHER, self.write)
+        if not self._telling:
+            self._telling = True
+            self._tell_after(_TURNS)
 
-    def _announce(self, news: "_News") -> None:
+    def _tell_after(self, turns: int) -> None:
+        if turns:
+            asyncio.get_running_loop().call_soon(self._tell_after, turns - 1)
+        else:
+            self._telling = False
+            self.write()
+
+    def _log(self, news: "_News") -> None:
         record, previous, cause = news.record, news.previous, news.cause
         verb, message_id = _VERBS[record.state]
-        self._publish(record, verb, {}, previous, news.at)
         failed = record.state is State.FAILED
         level = _LEVELS.get(record.state, logging.INFO)
         if _log.isEnabledFor(level):

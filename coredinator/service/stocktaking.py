@@ -111,7 +111,6 @@ class Stocktaking:
         """Have a loaded unit known: what is in its record will do until it is quiet, if the state is still that."""
         async with limit:
             if await self._observer.recognise(row):
-                self._late_reads.hold_off()
                 self._late_reads.ask(row.name)
             else:
                 await self._observer.take_up(row.name)

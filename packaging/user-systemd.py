@@ -181,6 +181,11 @@ def prepare_mounts() -> None:
     # Without it systemd takes the machine for one that was not booted with it.
     Path("/run/systemd/system").mkdir(parents=True)
     RUNTIME_DIR.mkdir(parents=True)
+    # A dbus.service that is started in the moment of its violent end can fail to become ready, and would
+    # be waited for for 90 s; its socket starts it again (seen with systemd 252).
+    drop_in = Path("/run/systemd/user/dbus.service.d/start.conf")
+    drop_in.parent.mkdir(parents=True)
+    drop_in.write_text("[Service]\nTimeoutStartSec=2\n")
     RUNTIME_DIR.chmod(0o700)
 
 

@@ -55,10 +55,11 @@ class Observer:
         """Whether a loaded unit is in the state in which its record has it; then its state is known.
 
         One question, where reading all of it is a hundred times as much to send. What changes without
-        the state, such as drop-ins and limits, is not known so.
+        the state, such as drop-ins and limits, is not known so. Where something was cut short the record
+        may say more than was done: that unit is to be read.
         """
         record = self._registry.get(row.name)
-        if record is None:
+        if record is None or record.pending is not None or record.previous_version is not None:
             return False
         since = await self._units.state_since(row.name)
         if since is None:

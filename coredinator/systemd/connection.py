@@ -121,8 +121,9 @@ class BusConnection:
         except TimeoutError:
             raise SystemdUnavailable(f"{subject}: no answer from the bus within {timeout:g} s") from None
 
-    async def _connect(self) -> None:
+    async def _connect(self, pause: float = 0) -> None:
         delay = _RECONNECT_FIRST
+        await asyncio.sleep(pause)
         while self._connection is None:
             try:
                 connection = await asyncio.wrap_future(_openers.submit(_open, self._bus))
@@ -158,7 +159,7 @@ class BusConnection:
         if connection is self._connection:
             self._drop(connection)
             self._lost(f"the message bus closed the connection{f': {error.message}' if error else ''}")
-            self._connecting = self._loop.create_task(self._connect())
+            self._connecting = self._loop.create_task(self._connect(_RECONNECT_FIRST))
 
     def _drop(self, connection: Gio.DBusConnection) -> None:
         self._connection = None

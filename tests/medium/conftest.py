@@ -1,8 +1,6 @@
-import asyncio
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import override
 
 import pytest
 import zmq
@@ -19,16 +17,9 @@ def user_systemd() -> None:
     assert done.stdout.strip() in {"running", "degraded"}, f"no user systemd: {done.stderr}"
 
 
-class _GLibPolicy(asyncio.DefaultEventLoopPolicy):
-    @override
-    def new_event_loop(self) -> asyncio.AbstractEventLoop:
-        return GLibEventLoop()
-
-
-@pytest.fixture(scope="session")
-def event_loop_policy() -> asyncio.AbstractEventLoopPolicy:
+def pytest_asyncio_loop_factories() -> dict[str, type[GLibEventLoop]]:
     """The loop of the manager for tests that are coroutines."""
-    return _GLibPolicy()
+    return {"GLib": GLibEventLoop}
 
 
 @pytest.fixture

@@ -215,6 +215,7 @@ def test_a_start_replaces_a_crashing_executable_by_a_newer_one(host: Host) -> No
 def test_a_process_that_ignores_sigterm_is_killed_after_five_seconds(host: Host) -> None:
     host.install("corerl", script=STUBBORN)
     host.start(host.config("backwash"))
+    host.wait_stubborn("backwash")
     host.stop("backwash")
     assert host.status("backwash")["state"] == "stopped"
     assert host.corerl("backwash")["state"] == "stopped"
@@ -225,6 +226,7 @@ def test_slow_stops_do_not_delay_answers(host: Host) -> None:
     names = [f"slow{number}" for number in range(8)]
     for name in names:
         host.start(host.config(name))
+        host.wait_stubborn(name)
     with ThreadPoolExecutor(len(names)) as pool:
         stops = [pool.submit(host.stop, name) for name in names]
         wait_for(lambda: host.corerl("slow0")["state"] == "stopping")

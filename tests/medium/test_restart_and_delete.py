@@ -88,6 +88,7 @@ def test_what_runs_is_not_stopped_for_a_restart_that_cannot_succeed(host: Host) 
 def test_a_restart_that_was_cut_short_while_it_stopped_is_seen_through(host: Host) -> None:
     host.install("corerl", script=STUBBORN)
     host.start(host.config("backwash"))
+    host.wait_stubborn("backwash")
     pid = host.corerl("backwash")["main_pid"]
     with ThreadPoolExecutor(1) as pool, host.another_client() as client:
         pool.submit(client.post, "/api/agents/backwash/restart")

@@ -184,6 +184,7 @@ def test_an_upgrade_that_was_cut_short_while_the_old_version_stopped_is_seen_thr
     idle_host.install("corerl", "v1.0.0", STUBBORN)
     idle_host.launch()
     idle_host.start(idle_host.config("backwash"))
+    idle_host.wait_stubborn("backwash")
     idle_host.install("corerl", "v1.1.0")
     abandoned = threading.Thread(target=_try_upgrade, args=(idle_host,))
     abandoned.start()

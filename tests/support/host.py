@@ -196,6 +196,16 @@ class Host:
     def coreio(self, agent_id: str) -> dict[str, Any]:
         return self.status(agent_id)["service_statuses"]["coreio"]
 
+    def wait_stubborn(self, agent_id: str) -> None:
+        """Wait until a STUBBORN process ignores SIGTERM (SigIgn in proc_pid_status(5)); it runs before that."""
+
+        def ignores() -> bool:
+            status = Path(f"/proc/{self.corerl(agent_id)['main_pid']}/status").read_text()
+            mask = int(status.partition("SigIgn:")[2].split()[0], 16)
+            return bool(mask >> (signal.SIGTERM - 1) & 1)
+
+        wait_for(ignores, what="stubbornness")
+
     def pids(self, agent_id: str) -> tuple[int, int]:
         return self.corerl(agent_id)["main_pid"], self.coreio(agent_id)["main_pid"]
 

@@ -26,6 +26,8 @@ def idle(folder: Path, scale: Scale) -> Generator[Round]:
     with Manager(folder) as manager:
         manager.launch()
         manager.start_agents(names_of(scale.fleet), clients=scale.clients)
+        # What no signal told is read when the starts are over.
+        time.sleep(scale.idle_time / 3)
 
         def measure(_number: int) -> Samples:
             return {

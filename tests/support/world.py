@@ -144,8 +144,9 @@ class World:
         self.locks.mkdir()
         self.programs: dict[Path, str] = {}
         self.expected: dict[Unit, Expected] = {}
-        # The CoreIO that an agent's status may name, None for no one.
+        # The CoreIO that an agent's status may name, None for no one; and all that were ever named for it.
         self.links: dict[str, set[str | None]] = {}
+        self.named: dict[str, set[str]] = {}
         # Units of which the manager may say, since that moment, that an operator acted on them.
         self.operated: set[str] = set()
         self.settled_at = datetime.now(UTC)
@@ -188,6 +189,7 @@ class World:
     def start(self, agent: str, coreio_id: str | None = None) -> Action:
         name = coreio_id or f"{agent}-coreio"
         self.links.setdefault(agent, set()).add(name)
+        self.named.setdefault(agent, set()).add(name)
         body = {"config_path": str(self.host.configs / f"{agent}.yaml"), "coreio_id": name}
         wishes = ((coreio(name), Wanted.RUNNING), (corerl(agent), Wanted.RUNNING))
         return Action("agent started", wishes, lambda: self._post("/api/agents/start", body))
@@ -558,8 +560,9 @@ class World:
 
     def _expect_loss(self) -> None:
         loaded = self._show(*self.expected)
-        for links in self.links.values():
-            links.add(None)
+        # A unit tells which CoreIO it was started with; a later start while it ran may have named another one.
+        for agent, links in self.links.items():
+            links |= {None, *self.named[agent]}
         for unit, expected in self.expected.items():
             if loaded[unit]["ActiveState"] in {"active", "activating", "reloading"}:
                 expected.intents = {"running"}

@@ -30,7 +30,7 @@ def test_a_bad_drop_in_is_reported_and_not_fatal(host: DebianHost) -> None:
     host.run("systemctl", "daemon-reload")
     host.start_agent("one")
     host.await_state("one", "running")
-    assert DROP_IN in host.corerl("one")["drop_ins"]
+    await_true(lambda: DROP_IN in host.corerl("one")["drop_ins"], "the drop-in in the status")
     assert "plenty" in host.journal("_PID=1")
 
 

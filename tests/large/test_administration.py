@@ -21,7 +21,7 @@ def test_memory_limit_of_one_agent_applies_at_its_next_start_and_shows_in_the_st
 
     assert host.show(agent_unit("one"), "MemoryMax") == str(64 * MIB)
     assert host.show(agent_unit("two"), "MemoryMax") == "infinity"
-    assert DROP_IN in host.corerl("one")["drop_ins"]
+    await_true(lambda: DROP_IN in host.corerl("one")["drop_ins"], "the drop-in in the status")
     assert DROP_IN in host.run("systemctl", "cat", agent_unit("one"))
 
 

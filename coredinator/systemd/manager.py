@@ -145,11 +145,13 @@ class SystemdManager:
             GLib.Variant("s", unit), GLib.Variant("s", "fail"), to_variant(properties), _NO_OTHER_UNITS
         )
         references = 1 if properties.get("AddRef") else 0
+        # Counted once the call goes out at once: references, and their count, end with the connection.
+        await self.wait_available()
         self._references[unit] += references
         try:
             return await self._run_job("StartTransientUnit", unit, arguments, job_timeout)
         except UnitExists:
-            self._references[unit] -= references
+            self._references[unit] = max(0, self._references[unit] - references)
             raise
 
     async def start_unit(self, unit: str, *, job_timeout: float) -> JobResult:
@@ -182,13 +184,14 @@ class SystemdManager:
 
     async def ref(self, unit: str) -> None:
         """Keep the unit loaded while this connection lives; nothing if it is held already, or not loaded."""
+        await self.wait_available()
         if self._references[unit]:
             return
         self._references[unit] += 1
         try:
             await self._call("RefUnit", GLib.Variant("(s)", (unit,)), unit)
         except NoSuchUnit:
-            self._references[unit] -= 1
+            self._references[unit] = max(0, self._references[unit] - 1)
 
     async def unref(self, unit: str) -> None:
         """Give up all references of this connection: systemd counts each of them.

@@ -161,9 +161,9 @@ class Registry:
                 self._put(record)
             raise
 
-    def note(self, record: ServiceRecord, cause: str, previous: State | None = None) -> None:
-        """Add a line to the unit's history."""
-        self._note(record, cause, previous or record.state, datetime.now(UTC))
+    def note(self, record: ServiceRecord, cause: str) -> None:
+        """Add a line to the unit's history that is no change of its state."""
+        self._note(record, cause, record.state, datetime.now(UTC))
 
     def _note(self, record: ServiceRecord, cause: str, previous: State, at: datetime) -> None:
         observed = record.observed
@@ -214,7 +214,7 @@ class Registry:
             self._changed.clear()
             self._transitions.clear()
         for item in news:
-            self._log(item)
+            self._log_change(item)
 
     async def written(self) -> None:
         """Return when what has changed would outlive this process, or the disk refuses it for now."""
@@ -266,7 +266,7 @@ class Registry:
             self._telling = False
             self.write()
 
-    def _log(self, news: "_News") -> None:
+    def _log_change(self, news: _News) -> None:
         record, previous, cause = news.record, news.previous, news.cause
         verb, message_id = _VERBS[record.state]
         failed = record.state is State.FAILED

@@ -5,11 +5,11 @@ The route goes through the same server, middlewares and FastAPI as all others. P
 
 from fastapi import FastAPI, Request, Response
 
+import benchmarks.as_installed  # noqa: F401  # before structlog
 import coredinator.app
+from benchmarks.paths import CONSTANT
 from coredinator.settings import Settings
 from coredinator.store import Mirror
-
-CONSTANT = "/benchmark/constant"
 
 _create_app = coredinator.app.create_app
 

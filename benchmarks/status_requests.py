@@ -7,8 +7,8 @@ from pathlib import Path
 from benchmarks.figure import FULL, Figure, Goal, Round, Sample, Samples, Scale, Subject, alternately
 from benchmarks.http_client import get, load, send
 from benchmarks.manager import Manager, names_of
+from benchmarks.paths import CONSTANT
 from benchmarks.processes import cpu_seconds
-from benchmarks.server import CONSTANT
 
 _CONSTANT = "a FastAPI route in the same server that returns a constant of the same size"
 

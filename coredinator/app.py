@@ -14,6 +14,7 @@ import logging
 import os
 import socket
 from collections.abc import AsyncGenerator, Sequence
+from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
@@ -40,6 +41,8 @@ _log = logging.getLogger("coredinator")
 
 _GRACE = 3
 """Seconds that open requests get at shutdown."""
+_TICKS_A_SECOND = 10
+"""At each so many ticks uvicorn sets the Date header anew."""
 _QUEUE = 2048
 """Connections that the kernel keeps until they are accepted."""
 _BATCH = 64
@@ -53,6 +56,8 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.server_state = BoundedState()
+        self._told_to_end = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until told to stop, in an event loop that serves the message bus as well."""
@@ -67,6 +72,20 @@ class Server(uvicorn.Server):
         if self.started:
             _log.info("coredinator %s serves its API", __version__, extra={"message_id": MessageId.MANAGER_READY})
             _tell_systemd("READY=1")
+
+    async def main_loop(self) -> None:
+        """Keep the Date header until told to end. uvicorn's own loop looks ten times a second, all day long."""
+        self._loop = asyncio.get_running_loop()
+        while not await self.on_tick(_TICKS_A_SECOND):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    await self._told_to_end.wait()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take a signal that ends the server."""
+        super().handle_exit(sig, frame)
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._told_to_end.set)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Say that the end is near, then end."""

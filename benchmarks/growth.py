@@ -1,6 +1,7 @@
 """How costs grow with the number of units."""
 
 import asyncio
+import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
@@ -15,6 +16,8 @@ from benchmarks.manager import Manager, names_of
 from benchmarks.starts import time_starts
 
 _EXTRA = 5
+_ASKED = 5
+"""Agents whose status is asked for, whatever the number of others: what they use is read once a second for each."""
 _FLAT, _LINEAR = Goal(0.1), Goal(1.0)
 
 _GOALS = {"start": _LINEAR, "status": _FLAT, "list": _LINEAR, "adoption": _LINEAR, "idle": _LINEAR}
@@ -53,9 +56,10 @@ def costs_at(manager: Manager, units: int, scale: Scale) -> Mapping[str, float]:
     names = names_of(units // 2)
     manager.launch()
     manager.start_agents(names, clients=scale.clients)
-    costs = {
-        "start": median(asyncio.run(time_starts(manager, names_of(_EXTRA, "extra")))),
-        "status": _request_time(manager, [f"/api/agents/{name}/status" for name in names], scale),
+    costs = {"start": median(asyncio.run(time_starts(manager, names_of(_EXTRA, "extra"))))}
+    time.sleep(scale.settling_time)
+    costs |= {
+        "status": _request_time(manager, [f"/api/agents/{name}/status" for name in names[:_ASKED]], scale),
         "list": _request_time(manager, ["/api/agents/"], scale),
         "idle": idle_cores(manager.pid, scale.growth_idle_time),
     }
@@ -67,6 +71,7 @@ def costs_at(manager: Manager, units: int, scale: Scale) -> Mapping[str, float]:
 
 def _request_time(manager: Manager, paths: Sequence[str], scale: Scale) -> float:
     requests = [get(path) for path in paths]
+    load(manager.port, requests, connections=scale.clients, seconds=scale.growth_time)  # warms up
     done = load(manager.port, requests, connections=scale.clients, seconds=scale.growth_time)
     return done.seconds / done.requests
 

@@ -26,8 +26,7 @@ def idle(folder: Path, scale: Scale) -> Generator[Round]:
     with Manager(folder) as manager:
         manager.launch()
         manager.start_agents(names_of(scale.fleet), clients=scale.clients)
-        # What no signal told is read when the starts are over.
-        time.sleep(scale.idle_time / 3)
+        time.sleep(scale.settling_time)
 
         def measure(_number: int) -> Samples:
             return {

@@ -1,16 +1,22 @@
 """What a process uses, by the scheduler's clock."""
 
-from contextlib import suppress
+import ctypes
+import os
+import time
 from pathlib import Path
+
+_libc = ctypes.CDLL(None)
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU time of all living threads of a process, exact to nanoseconds where `stat` has 10 ms."""
-    total = 0
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        with suppress(FileNotFoundError):  # it has just ended
-            total += int((task / "schedstat").read_text().split()[0])
-    return total / 1e9
+    """CPU time of all threads of a process, of those that ended too; exact where `stat` has 10 ms.
+
+    Raises OSError. See clock_getcpuclockid(3).
+    """
+    clock = ctypes.c_int()
+    if error := _libc.clock_getcpuclockid(pid, ctypes.byref(clock)):
+        raise OSError(error, os.strerror(error))
+    return time.clock_gettime(clock.value)
 
 
 def memory_bytes(pid: int) -> int:

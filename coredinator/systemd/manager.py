@@ -5,7 +5,7 @@ import contextlib
 import logging
 import re
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -22,11 +22,11 @@ from coredinator.systemd.errors import (
     SystemdUnavailable,
     UnitExists,
 )
-from coredinator.systemd.escape import object_path_to_unit, unit_to_object_path
+from coredinator.systemd.escape import unit_to_object_path
 from coredinator.systemd.properties import to_variant, tuple_of
+from coredinator.systemd.signals import UnitChanges, pick
 from coredinator.systemd.types import (
     FIELD_BY_DBUS_NAME,
-    SIGNALLED_BY,
     Connected,
     Disconnected,
     Event,
@@ -35,7 +35,6 @@ from coredinator.systemd.types import (
     JobResult,
     ListedUnit,
     Reloaded,
-    UnitChanged,
     UnitProperties,
     UnitRemoved,
 )
@@ -84,6 +83,7 @@ class SystemdManager:
     ) -> None:
         self.scope = scope
         self._object_prefix = unit_to_object_path(unit_prefix)
+        self._changes = UnitChanges(self._object_prefix, self._emit)
         self._call_timeout = call_timeout
         self._reconnect_grace = reconnect_grace
         self._version = 0
@@ -94,7 +94,6 @@ class SystemdManager:
         # A job can end before the answer that names it has been handled.
         self._finished: OrderedDict[str, JobResult] = OrderedDict()
         self._references: Counter[str] = Counter()
-        self._half: tuple[str, dict[str, object]] | None = None
         self._introduction: asyncio.Task[None] | None = None
         self._bus = BusConnection(
             Gio.BusType.SYSTEM if scope is Scope.SYSTEM else Gio.BusType.SESSION,
@@ -217,7 +216,7 @@ class SystemdManager:
     async def unit_properties(self, unit: str) -> UnitProperties:
         """All properties of a loaded unit. Asking for one that is not loaded makes systemd load it."""
         reply = await self._call("GetAll", GLib.Variant("(s)", ("",)), unit, unit_to_object_path(unit), _PROPERTIES)
-        return UnitProperties(unit).merge(_pick(reply.get_child_value(0), FIELD_BY_DBUS_NAME))
+        return UnitProperties(unit).merge(pick(reply.get_child_value(0), FIELD_BY_DBUS_NAME))
 
     async def state_change(self, unit: str) -> int:
         """When the state of a loaded unit last changed, in µs since the epoch, 0 if never."""
@@ -280,6 +279,7 @@ class SystemdManager:
 
     def _reconnected(self) -> None:
         self._references.clear()  # they went with the old connection
+        self._changes.drop()
         self._introduce()
 
     def _introduce(self) -> None:
@@ -324,48 +324,21 @@ class SystemdManager:
     def _matches(self) -> Sequence[Match]:
         # Without an arg0 per interface the bus would wake us for timers, mounts and all the rest.
         return [
-            Match(_SYSTEMD, _PROPERTIES, "PropertiesChanged", self._on_service_changed, Interface.SERVICE),
-            Match(_SYSTEMD, _PROPERTIES, "PropertiesChanged", self._on_unit_changed, Interface.UNIT),
+            Match(_SYSTEMD, _PROPERTIES, "PropertiesChanged", self._changes.of_service, Interface.SERVICE),
+            Match(_SYSTEMD, _PROPERTIES, "PropertiesChanged", self._changes.of_unit, Interface.UNIT),
             Match(_SYSTEMD, _MANAGER, "JobRemoved", self._on_job_removed),
             Match(_SYSTEMD, _MANAGER, "UnitRemoved", self._on_unit_removed),
             Match(_SYSTEMD, _MANAGER, "Reloading", self._on_reloading),
             Match(_BUS, _BUS, "NameOwnerChanged", self._on_name_owner_changed, _SYSTEMD),
         ]
 
-    def _on_service_changed(self, path: str, parameters: GLib.Variant) -> None:
-        """Keep what changed until the rest comes: at each change systemd tells of the Service first and
-        of the Unit right behind it, "for atomic behavior" (send_changed_signal in its dbus-unit.c).
-        """
-        self._pass_on_half()
-        if path.startswith(self._object_prefix):
-            self._half = path, _pick(parameters.get_child_value(1), SIGNALLED_BY[Interface.SERVICE])
-
-    def _on_unit_changed(self, path: str, parameters: GLib.Variant) -> None:
-        properties: dict[str, object] = {}
-        if self._half is not None and self._half[0] == path:
-            (_, properties), self._half = self._half, None
-        else:
-            self._pass_on_half()
-        if path.startswith(self._object_prefix):
-            properties |= _pick(parameters.get_child_value(1), SIGNALLED_BY[Interface.UNIT])
-            self._pass_on(path, properties)
-
-    def _pass_on_half(self) -> None:
-        if self._half is not None:
-            half, self._half = self._half, None
-            self._pass_on(*half)
-
-    def _pass_on(self, path: str, properties: dict[str, object]) -> None:
-        if properties:
-            self._emit(UnitChanged(object_path_to_unit(path), properties))
-
     def _on_job_removed(self, _path: str, parameters: GLib.Variant) -> None:
-        self._pass_on_half()
+        self._changes.flush()
         _id, job, _unit, result = cast("tuple[int, str, str, str]", parameters.unpack())
         self._job_finished(job, JobResult(result))
 
     def _on_unit_removed(self, _path: str, parameters: GLib.Variant) -> None:
-        self._pass_on_half()
+        self._changes.flush()
         unit, path = cast("tuple[str, str]", parameters.unpack())
         if path.startswith(self._object_prefix):
             self._emit(UnitRemoved(unit))
@@ -397,26 +370,3 @@ def _boot_id() -> str:
 
 def _unit_and_mode(unit: str) -> GLib.Variant:
     return GLib.Variant("(ss)", (unit, "replace"))
-
-
-def _pick(properties: GLib.Variant, names: Iterable[str]) -> dict[str, object]:
-    """Unpack some properties only: a service has some 400 of them."""
-    given = GLib.VariantDict.new(properties)
-    found: dict[str, object] = {}
-    for name in names:
-        value = given.lookup_value(name, None)
-        if value is not None:
-            found[name] = _unpack(value)
-    return found
-
-
-def _unpack(value: GLib.Variant) -> object:
-    """The value as a Python object, bytes for arrays of bytes, which GLib would take apart one by one."""
-    match value.get_type_string():
-        case "ay":
-            return value.get_data_as_bytes().get_data() or b""
-        case "aay":
-            children = (value.get_child_value(index) for index in range(value.n_children()))
-            return tuple(child.get_data_as_bytes().get_data() or b"" for child in children)
-        case _:
-            return value.unpack()

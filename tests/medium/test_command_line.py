@@ -6,6 +6,8 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import httpx
@@ -138,6 +140,15 @@ def test_the_log_file_holds_json_lines(idle_host: Host) -> None:
     assert line["unit"] == "coredinator-agent@backwash.service"
     assert line["level"] == "info"
     assert "backwash" not in idle_host.log.read_text()
+
+
+def test_answers_are_dated_as_time_goes_on(host: Host) -> None:
+    def dated() -> datetime:
+        return parsedate_to_datetime(host.api.get("/api/healthcheck").headers["Date"])
+
+    first = dated()
+    wait_for(lambda: dated() > first, what="a later date")
+    assert abs(datetime.now(UTC) - dated()) < timedelta(seconds=30)
 
 
 def test_sigterm_ends_the_manager_and_nothing_else(host: Host) -> None:

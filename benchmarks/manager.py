@@ -22,17 +22,20 @@ from coredinator.service.state import Intent
 from coredinator.services import KindName
 
 _READY_WITHIN = 60.0
+SERVER = "benchmarks.server"
+BARE_SERVER = "benchmarks.bare_server"
 
 
 class Manager:
     """A manager process on folders of its own; `launch` and `end` may follow each other.
 
     The workloads are a static program that only waits: hundreds of them take no time and hardly any
-    memory, so that what is measured is what it costs to supervise.
+    memory, so that what is measured is what it costs to supervise. `server` is the module that is run.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, server: str = SERVER) -> None:
         self._folder = folder
+        self._server = server
         self._configs = folder / "configs"
         self.state_dir = folder / "state"
         self.port, self.pub_port, self.sub_port = free_ports(3)
@@ -70,7 +73,7 @@ class Manager:
     def launch(self) -> float:
         """Start the manager; seconds until it tells systemd that it is ready."""
         command = [
-            sys.executable, "-m", "benchmarks.server", "--user",
+            sys.executable, "-m", self._server, "--user",
             "--base-path", str(self._program.parent), "--state-dir", str(self.state_dir),
             "--port", str(self.port), "--event-bus-host", HOST,
             "--event-bus-pub-port", str(self.pub_port), "--event-bus-sub-port", str(self.sub_port),

@@ -11,7 +11,7 @@ from benchmarks.bare import BareSystemd
 from benchmarks.bed import clean_up
 from benchmarks.figure import FULL, Figure, Goal, Round, Sample, Samples, Scale, Subject, alternately
 from benchmarks.http_client import Connection
-from benchmarks.manager import Manager, names_of, state_of
+from benchmarks.manager import SERVER, Manager, names_of, state_of
 from benchmarks.processes import cpu_seconds
 
 _WARM_UP = 3
@@ -27,10 +27,10 @@ MANY = Figure(
 
 
 @contextmanager
-def one_by_one(folder: Path, scale: Scale) -> Generator[Round]:
+def one_by_one(folder: Path, scale: Scale, *, figure: Figure = ONE, server: str = SERVER) -> Generator[Round]:
     """Each start is timed; the manager is warm, and is not there while the limit is measured."""
     names = names_of(scale.starts)
-    with Manager(folder) as manager:
+    with Manager(folder, server) as manager:
 
         def ours() -> float:
             manager.launch()
@@ -52,7 +52,7 @@ def one_by_one(folder: Path, scale: Scale) -> Generator[Round]:
 
         def measure(number: int) -> Samples:
             seconds, limit = alternately(number, ours, bare)
-            return {ONE.key: Sample(seconds * 1000, limit * 1000)}
+            return {figure.key: Sample(seconds * 1000, limit * 1000)}
 
         yield measure
 
@@ -73,10 +73,10 @@ async def time_starts(manager: Manager, names: list[str]) -> list[float]:
 
 
 @contextmanager
-def concurrently(folder: Path, scale: Scale) -> Generator[Round]:
+def concurrently(folder: Path, scale: Scale, *, figure: Figure = MANY, server: str = SERVER) -> Generator[Round]:
     """The manager is new in each round and knows nothing; it is not there while the limit is measured."""
     names = names_of(scale.bundles)
-    with Manager(folder) as manager:
+    with Manager(folder, server) as manager:
 
         def ours() -> tuple[float, float]:
             manager.launch()
@@ -96,7 +96,7 @@ def concurrently(folder: Path, scale: Scale) -> Generator[Round]:
         def measure(number: int) -> Samples:
             (seconds, cpu), limit = alternately(number, ours, bare)
             notes = {"agents": scale.bundles, "manager's CPU ms an agent": cpu * 1000 / scale.bundles}
-            return {MANY.key: Sample(seconds, limit, notes)}
+            return {figure.key: Sample(seconds, limit, notes)}
 
         yield measure
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmarks.bare import BareSystemd, unit_call
 from benchmarks.bed import clean_up
 from benchmarks.figure import FULL, Figure, Goal, Round, Sample, Samples, Scale, Subject, alternately
-from benchmarks.manager import Manager, names_of
+from benchmarks.manager import SERVER, Manager, names_of
 from benchmarks.processes import cpu_seconds
 
 MANY = Figure(
@@ -17,10 +17,10 @@ MANY = Figure(
 
 
 @contextmanager
-def concurrently(folder: Path, scale: Scale) -> Generator[Round]:
+def concurrently(folder: Path, scale: Scale, *, figure: Figure = MANY, server: str = SERVER) -> Generator[Round]:
     """CoreRL of each agent is stopped; CoreIO goes on, here as there."""
     names = names_of(scale.bundles)
-    with Manager(folder) as manager:
+    with Manager(folder, server) as manager:
 
         def ours() -> tuple[float, float]:
             manager.launch()
@@ -43,7 +43,7 @@ def concurrently(folder: Path, scale: Scale) -> Generator[Round]:
         def measure(number: int) -> Samples:
             (seconds, cpu), limit = alternately(number, ours, bare)
             notes = {"agents": scale.bundles, "manager's CPU ms an agent": cpu * 1000 / scale.bundles}
-            return {MANY.key: Sample(seconds, limit, notes)}
+            return {figure.key: Sample(seconds, limit, notes)}
 
         yield measure
 

@@ -6,6 +6,7 @@ from benchmarks import (
     event_bus,
     growth,
     idle,
+    least,
     mirror_lag,
     starts,
     status_requests,
@@ -15,6 +16,7 @@ from benchmarks import (
 ALL = (
     *starts.SUBJECTS,
     *stops.SUBJECTS,
+    *least.SUBJECTS,
     *status_requests.SUBJECTS,
     *mirror_lag.SUBJECTS,
     *crash.SUBJECTS,

@@ -198,8 +198,11 @@ class SystemdManager:
         Where others hold one too, systemd does not say that ours are used up; hence our own count.
         """
         with contextlib.suppress(NotReferenced, NoSuchUnit):
-            for _ in range(self._references.pop(unit, 0)):
+            while self._references[unit]:
                 await self._call("UnrefUnit", GLib.Variant("(s)", (unit,)), unit)
+                # Not before: what a daemon-reexec leaves unanswered is held on, and given up the next time.
+                self._references[unit] = max(0, self._references[unit] - 1)
+        self._references.pop(unit, None)
 
     async def list_units(self, pattern: str) -> Sequence[ListedUnit]:
         """The loaded units whose names match a shell pattern."""

@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -22,6 +23,7 @@ from coredinator.systemd import (
     UnitExists,
     UnitRemoved,
 )
+from coredinator.systemd.connection import BusConnection
 from tests.support.host import clean_up_units, show, systemctl
 
 UNIT = "coredinator-service@facade.service"
@@ -133,6 +135,20 @@ async def test_the_references_of_others_do_not_count_as_ours(manager: SystemdMan
         assert await manager.list_units(UNIT) == []
     finally:
         await other.close()
+
+
+async def test_a_reference_whose_end_was_not_answered_is_given_up_the_next_time(
+    manager: SystemdManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await manager.start_transient_unit(UNIT, SLEEP, job_timeout=5)
+    await manager.stop_unit(UNIT, job_timeout=5)
+    with monkeypatch.context() as reexecuted:
+        reexecuted.setattr(BusConnection, "call", AsyncMock(side_effect=SystemdUnavailable("without replying")))
+        with pytest.raises(SystemdUnavailable):
+            await manager.unref(UNIT)
+    assert len(await manager.list_units(UNIT)) == 1
+    await manager.unref(UNIT)
+    assert await manager.list_units(UNIT) == []
 
 
 async def test_a_reload_is_announced(manager: SystemdManager) -> None:

@@ -193,10 +193,13 @@ class SystemdManager:
             self._references[unit] = max(0, self._references[unit] - 1)
 
     async def unref(self, unit: str) -> None:
-        """Give up all references of this connection: systemd counts each of them.
+        """Give up all references of this connection, so that systemd forgets the unit if nobody else needs it.
 
-        Where others hold one too, systemd does not say that ours are used up; hence our own count.
+        Where others hold one too, systemd does not say that ours are used up; hence our own count. One is
+        taken first if there is none: a message bus that ended took them along, and then systemd (252)
+        does not look whether it still needs the unit. It looks when a reference is given up.
         """
+        await self.ref(unit)
         with contextlib.suppress(NotReferenced, NoSuchUnit):
             while self._references[unit]:
                 await self._call("UnrefUnit", GLib.Variant("(s)", (unit,)), unit)

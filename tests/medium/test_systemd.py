@@ -190,6 +190,20 @@ async def test_a_lost_bus_fails_calls_soon_and_comes_back(manager: SystemdManage
     await manager.stop_unit(UNIT, job_timeout=5)
 
 
+async def test_a_unit_whose_references_a_lost_bus_took_can_be_let_go(manager: SystemdManager) -> None:
+    events = Events(manager)
+    await manager.start_transient_unit(UNIT, SLEEP, job_timeout=5)
+    await manager.stop_unit(UNIT, job_timeout=5)
+    await asyncio.to_thread(systemctl, "stop", "dbus.socket", "dbus.service")
+    try:
+        await events.wait_for(Disconnected)
+    finally:
+        await asyncio.to_thread(systemctl, "start", "dbus.socket", "dbus.service")
+    await events.wait_for(Connected)
+    await manager.unref(UNIT)
+    assert await manager.list_units(UNIT) == []
+
+
 async def test_installed_unit_files_are_told_from_transient_ones(manager: SystemdManager) -> None:
     await manager.start_transient_unit(UNIT, SLEEP, job_timeout=5)
     assert not await manager.has_unit_file(UNIT)

@@ -57,7 +57,6 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self.server_state = BoundedState()
         self._told_to_end = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until told to stop, in an event loop that serves the message bus as well."""
@@ -75,7 +74,6 @@ class Server(uvicorn.Server):
 
     async def main_loop(self) -> None:
         """Keep the Date header until told to end. uvicorn's own loop looks ten times a second, all day long."""
-        self._loop = asyncio.get_running_loop()
         while not await self.on_tick(_TICKS_A_SECOND):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1):
@@ -84,8 +82,8 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Take a signal that ends the server."""
         super().handle_exit(sig, frame)
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._told_to_end.set)
+        # Called in the loop's thread, but at any moment: the loop may be waiting.
+        asyncio.get_running_loop().call_soon_threadsafe(self._told_to_end.set)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Say that the end is near, then end."""

@@ -74,10 +74,7 @@ class Observer:
         return True
 
     async def take_up(self, name: str) -> None:
-        """Hold a loaded unit by a reference of this connection, and read it.
-
-        One that is not known is adopted if it runs, and let go if it is at rest.
-        """
+        """Hold a loaded unit by a reference of this connection, and read it; one that is not known is adopted."""
         if self._registry.get(name) is not None:
             await self._systemd.ref(name)
             await self.refresh(name)
@@ -86,8 +83,6 @@ class Observer:
         if decide(self._registry.get(name), unit, fresh_systemd=False) is Decision.ADOPT:
             await self._systemd.ref(name)
             self._adopt(unit)
-        elif unit.at_rest:
-            await self._systemd.unref(name)
 
     async def look(self, name: str, look: Look) -> None:
         """Look at a unit."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.host import Host, agent_unit, coreio_unit, kill, show, systemctl, wait_for, workload_units
+from tests.support.host import Host, agent_unit, bus_away, coreio_unit, kill, show, systemctl, wait_for, workload_units
 
 
 def status_without_usage(host: Host, agent_id: str) -> dict[str, object]:
@@ -235,8 +235,7 @@ def bus_is_back(host: Host) -> bool:
 
 def test_requests_get_503_while_the_bus_is_away(host: Host) -> None:
     host.start(host.config("backwash"))
-    systemctl("stop", "dbus.socket", "dbus.service")
-    try:
+    with bus_away():
         wait_for(lambda: host.health()["systemd"]["status"] == "unreachable")
         config = host.config("another")
         answer = host.api.post("/api/agents/start", json={"config_path": str(config)})
@@ -247,10 +246,19 @@ def test_requests_get_503_while_the_bus_is_away(host: Host) -> None:
         assert host.status("backwash")["intended_state"] == "running"
         assert host.api.get("/api/agents/").json() == ["backwash"]
         assert host.health()["status"] == "degraded"
-    finally:
-        systemctl("start", "dbus.socket", "dbus.service")
     wait_for(lambda: host.health()["systemd"]["status"] == "connected", timeout=20)
     assert agent_unit("another") not in workload_units()
+
+
+def test_a_stopped_unit_that_nobody_holds_or_knows_any_more_is_let_go(host: Host) -> None:
+    host.start(host.config("backwash"))
+    host.stop("backwash")
+    with bus_away():  # which takes the references along, and systemd does not look for whom it keeps the unit
+        host.kill()
+    shutil.rmtree(host.state_dir)
+    host.launch()
+    wait_for(lambda: agent_unit("backwash") not in workload_units(), what="the unit gone")
+    assert host.api.get("/api/agents/").json() == []
 
 
 def test_a_manager_without_a_systemd_serves_and_says_so(idle_host: Host, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ from coredinator.systemd import (
     UnitRemoved,
 )
 from coredinator.systemd.connection import BusConnection
-from tests.support.host import clean_up_units, show, systemctl
+from tests.support.host import bus_away, clean_up_units, show, systemctl
 
 UNIT = "coredinator-service@facade.service"
 SLEEP = {"Type": "exec", "AddRef": True, "ExecStart": [("/bin/sleep", ["/bin/sleep", "infinity"], False)]}
@@ -175,15 +175,12 @@ async def test_a_reexec_keeps_the_identity() -> None:
 async def test_a_lost_bus_fails_calls_soon_and_comes_back(manager: SystemdManager) -> None:
     events = Events(manager)
     await manager.start_transient_unit(UNIT, SLEEP, job_timeout=5)
-    await asyncio.to_thread(systemctl, "stop", "dbus.socket", "dbus.service")
-    try:
+    with bus_away():
         await events.wait_for(Disconnected)
         async with asyncio.timeout(4):
             with pytest.raises(SystemdUnavailable):
                 await manager.list_units(UNIT)
         assert manager.down_reason is not None
-    finally:
-        await asyncio.to_thread(systemctl, "start", "dbus.socket", "dbus.service")
     await events.wait_for(Connected)
     assert manager.down_reason is None
     assert [unit.active_state for unit in await manager.list_units(UNIT)] == ["active"]
@@ -194,11 +191,8 @@ async def test_a_unit_whose_references_a_lost_bus_took_can_be_let_go(manager: Sy
     events = Events(manager)
     await manager.start_transient_unit(UNIT, SLEEP, job_timeout=5)
     await manager.stop_unit(UNIT, job_timeout=5)
-    await asyncio.to_thread(systemctl, "stop", "dbus.socket", "dbus.service")
-    try:
+    with bus_away():
         await events.wait_for(Disconnected)
-    finally:
-        await asyncio.to_thread(systemctl, "start", "dbus.socket", "dbus.service")
     await events.wait_for(Connected)
     await manager.unref(UNIT)
     assert await manager.list_units(UNIT) == []

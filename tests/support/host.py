@@ -72,6 +72,16 @@ def systemd_escape(template: str, text: str) -> str:
     return done.stdout.removesuffix("\n")
 
 
+@contextlib.contextmanager
+def bus_away() -> Iterator[None]:
+    """The user's message bus is stopped meanwhile."""
+    systemctl("stop", "dbus.socket", "dbus.service")
+    try:
+        yield
+    finally:
+        systemctl("start", "dbus.socket", "dbus.service")
+
+
 def workload_units() -> list[str]:
     rows = json.loads(systemctl("list-units", "--all", "--output=json", "coredinator-*@*"))
     return sorted(row["unit"] for row in rows)

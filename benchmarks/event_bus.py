@@ -7,15 +7,15 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
-from math import inf, sqrt
 from pathlib import Path
 from statistics import median
 
 from benchmarks.bed import free_ports
-from benchmarks.bus_load import Clients, Order, Trial, clients
+from benchmarks.bus_load import Clients, Order, clients
 from benchmarks.figure import FULL, Figure, Goal, Round, Sample, Samples, Scale, Subject, alternately
 from benchmarks.http_client import HOST
 from benchmarks.processes import cpu_seconds
+from benchmarks.staircase import Staircase
 
 _LIMIT = "`zmq.proxy` alone in a process of its own"
 _AS_GOOD = 0.95
@@ -46,15 +46,54 @@ class Case:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What was found for one case of one proxy."""
+class Side:
+    """One of the two proxies, its clients, and what they have found."""
 
-    rate: float
-    cpu_usec: float
-    latency_usec: float
-    publisher_cores: float
-    subscriber_cores: float
+    def __init__(self, pid: int, peers: Clients, size: int, likely: float) -> None:
+        self._pid = pid
+        self._peers = peers
+        self._size = size
+        self._steady = likely / 8
+        self._search = Staircase(likely)
+        self._costs: list[float] = []
+        self._latencies: list[float] = []
+        self._publisher_cores: list[float] = []
+        self._subscriber_cores: list[float] = []
+
+    def turn(self, seconds: float) -> None:
+        """One trial of each kind."""
+        trial = self._peers.run(Order(self._size, self._search.asked, seconds))
+        self._search.note(trial.sent.count / trial.sent.seconds, lost=bool(trial.lost))
+        self._publisher_cores.append(trial.sent.cpu_seconds / trial.sent.seconds)
+        self._subscriber_cores.append(trial.received.cpu_seconds / trial.sent.seconds)
+        before = cpu_seconds(self._pid)
+        sent = self._peers.run(Order(self._size, self._steady, seconds)).sent
+        self._costs.append((cpu_seconds(self._pid) - before) / sent.count)
+        slow = self._peers.run(Order(self._size, _LATENCY_RATE, seconds, stamped=True))
+        self._latencies.append(median(slow.received.latencies))
+
+    @property
+    def rate(self) -> float:
+        """Messages in a second."""
+        return self._search.rate
+
+    @property
+    def cpu_usec(self) -> float:
+        """CPU time of the proxy for a message that is sent."""
+        return median(self._costs) * _MILLION
+
+    @property
+    def latency_usec(self) -> float:
+        """Time from a publisher to a subscriber."""
+        return median(self._latencies) * _MILLION
+
+    @property
+    def notes(self) -> dict[str, float]:
+        """What the clients used of a core each, about the highest rate."""
+        return {
+            "publisher's cores": median(self._publisher_cores),
+            "subscriber's cores": median(self._subscriber_cores),
+        }
 
 
 def cases(scale: Scale) -> list[Case]:
@@ -73,16 +112,20 @@ def bus(_folder: Path, scale: Scale) -> Generator[Round]:
         def measure(number: int) -> Samples:
             samples: dict[str, Sample] = {}
             for case in cases(scale):
-                found, beside = alternately(
-                    number,
-                    lambda case=case: examine(case, our_pid, ports[:2], scale),
-                    lambda case=case: examine(case, limit_pid, ports[2:], scale),
-                )
+                likely = min(_LIKELY, _BYTES_A_SECOND / case.size) / case.peers
+                with clients(*ports[:2], case.peers) as ours_peers, clients(*ports[2:], case.peers) as limit_peers:
+                    mine = Side(our_pid, ours_peers, case.size, likely)
+                    beside = Side(limit_pid, limit_peers, case.size, likely)
+                    for turn in range(scale.bus_turns):
+                        alternately(
+                            number + turn,
+                            lambda side=mine: side.turn(scale.bus_trial),
+                            lambda side=beside: side.turn(scale.bus_trial),
+                        )
                 rate, cpu, latency = case.figures
-                notes = {"publisher's cores": found.publisher_cores, "subscriber's cores": found.subscriber_cores}
-                samples[rate.key] = Sample(found.rate, beside.rate, notes)
-                samples[cpu.key] = Sample(found.cpu_usec, beside.cpu_usec)
-                samples[latency.key] = Sample(found.latency_usec, beside.latency_usec)
+                samples[rate.key] = Sample(mine.rate, beside.rate, mine.notes)
+                samples[cpu.key] = Sample(mine.cpu_usec, beside.cpu_usec)
+                samples[latency.key] = Sample(mine.latency_usec, beside.latency_usec)
             return samples
 
         yield measure
@@ -97,56 +140,6 @@ def running(module: Sequence[str]) -> Generator[int]:
             yield process.pid
         finally:
             process.terminate()
-
-
-def examine(case: Case, pid: int, ports: Sequence[int], scale: Scale) -> Found:
-    """All that is to be known of one case."""
-    likely = min(_LIKELY, _BYTES_A_SECOND / case.size)
-    steady = likely / 8 / case.peers
-    with clients(ports[0], ports[1], case.peers) as peers:
-        rate, best = highest_rate(peers, case.size, likely, scale)
-        before = cpu_seconds(pid)
-        trial = peers.run(Order(case.size, steady, scale.bus_trial))
-        cpu = (cpu_seconds(pid) - before) / trial.sent.count
-        slow = peers.run(Order(case.size, _LATENCY_RATE, scale.bus_trial, stamped=True))
-    return Found(
-        rate=rate,
-        cpu_usec=cpu * _MILLION,
-        latency_usec=median(slow.received.latencies) * _MILLION,
-        publisher_cores=best.sent.cpu_seconds / best.sent.seconds,
-        subscriber_cores=best.received.cpu_seconds / best.sent.seconds,
-    )
-
-
-def highest_rate(peers: Clients, size: int, start: float, scale: Scale) -> tuple[float, Trial]:
-    """The highest rate at which nothing is lost: doubled or halved until it lies between two, then bisected.
-
-    The answer is the rate that the publishers really reached, and the trial in which they did.
-    """
-    best: tuple[float, Trial] | None = None
-    asked, lossless, lossy = start, 0.0, inf
-    trials = 0
-    while trials < scale.bus_steps or best is None:
-        trials += 1
-        order = Order(size, asked, scale.bus_trial)
-        trial = peers.run(order)
-        if trial.lost:
-            trial = peers.run(order)  # once can be the scheduler's whim
-        if trial.lost:
-            lossy = asked
-        else:
-            lossless = asked
-            reached = trial.sent.count / trial.sent.seconds
-            best = max(best or (0.0, trial), (reached, trial), key=lambda item: item[0])
-        asked = next_rate(lossless, lossy)
-    return best
-
-
-def next_rate(lossless: float, lossy: float) -> float:
-    """Between a rate that loses nothing, 0 if there is none yet, and one that does, infinite if there is none."""
-    if lossless and lossy < inf:
-        return sqrt(lossless * lossy)
-    return lossless * 2 if lossless else lossy / 2
 
 
 SUBJECTS = (Subject("bus", tuple(figure for case in cases(FULL) for figure in case.figures), bus, most_rounds=3),)

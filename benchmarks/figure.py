@@ -86,8 +86,9 @@ class Scale:
     lag_time: float = 5.0
     crashes: int = 3
     idle_time: float = 30.0
-    bus_trial: float = 0.3
-    bus_steps: int = 8
+    bus_trial: float = 0.2
+    bus_turns: int = 16
+    """Trials of each kind at each proxy in a round."""
     bus_sizes: tuple[int, ...] = (64, 1024, 65536)
     bus_peers: tuple[int, ...] = (1, 4)
     growth: tuple[int, ...] = (10, 100, 1000)

@@ -5,13 +5,13 @@ from math import inf
 
 import pytest
 
-from benchmarks.event_bus import next_rate
 from benchmarks.figure import Comparison, Figure, Goal, Sample, Samples, Subject, alternately
 from benchmarks.growth import steepest
 from benchmarks.measure import Busy, Rounds, quantile, run_rounds, summarise
 from benchmarks.neighbours import Gate, Snapshot, Usage, parse_stat, used_between, without_tree
 from benchmarks.report import markdown, number
 from benchmarks.results import describe
+from benchmarks.staircase import Staircase
 
 COST = Figure("cost", "a cost", "ms", Goal(2.0))
 SPEED = Figure("speed", "a speed", "1/s", Goal(0.7, at_most=False))
@@ -130,10 +130,24 @@ def test_growth_is_the_steepest_part() -> None:
     assert steepest({1000: 100.0, 10: 5.0, 100: 10.0}) == pytest.approx(1.0)
 
 
-def test_the_search_doubles_or_halves_until_it_can_bisect() -> None:
-    assert next_rate(100, inf) == 200
-    assert next_rate(0, 100) == 50
-    assert next_rate(100, 400) == pytest.approx(200)
+@pytest.mark.parametrize("start", [10_000, 100_000, 400_000])
+def test_the_search_settles_at_the_highest_rate_without_loss(start: float) -> None:
+    assert climb(Staircase(start), highest=70_000) == pytest.approx(70_000, rel=0.05)
+
+
+def test_one_unlucky_trial_hardly_moves_the_search() -> None:
+    assert climb(Staircase(60_000), highest=70_000, unlucky=9) == pytest.approx(70_000, rel=0.05)
+
+
+def test_publishers_that_are_slower_than_the_bus_are_the_limit() -> None:
+    assert climb(Staircase(10_000), highest=inf, fastest=50_000) == 50_000
+
+
+def climb(search: Staircase, *, highest: float, fastest: float = inf, unlucky: int | None = None) -> float:
+    for trial in range(16):
+        reached = min(search.asked, fastest)
+        search.note(reached, lost=reached > highest or trial == unlucky)
+    return search.rate
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.host import Host, agent_unit, show, systemctl, wait_for, workload_units
-from tests.support.world import World, damage
+from tests.support.scene import damage
+from tests.support.world import World
 
 DAMAGES = ("delete", "delete only the file", "cut", "halve", "overwrite")
 

@@ -28,7 +28,7 @@ from coredinator.store import Mirror
 from coredinator.store import mirror as mirror_module
 from coredinator.utils.fleeting_threads import in_file_thread
 from tests.support.restless import restless
-from tests.support.world import damage
+from tests.support.scene import damage
 
 FULL = ServiceRecord(
     identify(KindName.CORERL, "back wash"),

@@ -8,7 +8,9 @@ from pathlib import Path
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tests.support.world import PROGRAMS, Action, World, coreio, corerl
+from tests.support.model import Action, coreio, corerl
+from tests.support.scene import PROGRAMS
+from tests.support.world import World
 
 type Deed = tuple[object, ...]
 """The name of a method of World that makes an action, and its arguments."""

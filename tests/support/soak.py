@@ -24,7 +24,8 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.support.footprint import Footprint
-from tests.support.world import COUNTS, Action, Unit, World, coreio, corerl
+from tests.support.model import Action, Unit, coreio, corerl
+from tests.support.world import COUNTS, World
 
 WARM_UP = 0.25
 """The part of the time after which the manager's footprint is taken for the first time."""

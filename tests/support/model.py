@@ -78,6 +78,8 @@ class Expected:
             case Wanted.GONE:
                 self.known = {False} if certain else self.known | {False}
                 self.intents.add("stopped")
-            case Wanted.RUNNING | Wanted.STOPPED:
+            case Wanted.STOPPED:  # also where nothing is known, and then nothing is afterwards
+                self.intents = {wanted.value} if certain else self.intents | {wanted.value}
+            case Wanted.RUNNING:
                 self.intents = {wanted.value} if certain else self.intents | {wanted.value}
                 self.known = {True} if certain else self.known | {True}

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from typing import Annotated
 
 from fastapi import APIRouter, FastAPI, Path, Query, Request, Response
+from pydantic import Field
 
 from coredinator.agent.validation import validate_agent
 from coredinator.services.limits import LimitsModel
@@ -31,6 +32,7 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
 router = APIRouter(prefix="/api/agents", tags=["agents"], lifespan=_lifespan)
 
 AgentId = Annotated[str, Path(examples=["backwash"])]
+AnsweredId = Annotated[str, Field(examples=["backwash"])]
 
 
 # Routes are tried one after the other: first those that clients ask again and again.
@@ -40,14 +42,14 @@ async def agent_status(agent_id: AgentId, request: Request) -> Response:
     return _ready(_pages(request).status(agent_id))
 
 
-@router.get("/", response_model=list[str])
+@router.get("/", response_model=list[AnsweredId])
 async def list_agents(request: Request) -> Response:
     """The ids of all agents, stopped ones included."""
     return _ready(_pages(request).ids())
 
 
 @router.post("/start", responses=problems(400, 409, 422, 502, 503))
-async def start_agent(order: StartAgent, agents: AgentsOf) -> str:
+async def start_agent(order: StartAgent, agents: AgentsOf) -> AnsweredId:
     """Start CoreIO unless it runs, then CoreRL; the answer is the agent's id."""
     limits = order.limits.limits() if order.limits else None
     return await agents.start(order.config_path, order.coreio_id, order.version, limits)

@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
-from pydantic.config import JsonDict
 
 from coredinator.agent.agents import AgentStatus
 from coredinator.agent.demo import DemoStatus
@@ -13,6 +12,7 @@ from coredinator.service.record import Health, ServiceRecord
 from coredinator.service.rows import Transition
 from coredinator.service.state import Intent, State
 from coredinator.services.limits import NO_LIMITS, Limits, LimitsModel
+from coredinator.web import examples
 
 
 class StartCoreio(BaseModel):
@@ -81,38 +81,10 @@ class HealthVerdict(BaseModel):
         return None if health is None else cls(healthy=health.ok, detail=health.detail)
 
 
-SERVICE_EXAMPLE: JsonDict = {
-    "id": "coretelemetry",
-    "state": "running",
-    "intended_state": "running",
-    "config_path": "/etc/plant/telemetry.yaml",
-    "unit": "coredinator-service@coretelemetry.service",
-    "main_pid": 4711,
-    "executable": "/opt/coredinator/1.4.2/linux-coretelemetry-v1.4.2",
-    "version": "1.4.2",
-    "since": "2026-11-24T09:00:00Z",
-    "restarts": 0,
-    "result": "success",
-    "exit_status": None,
-    "error": None,
-    "memory_bytes": 73400320,
-    "memory_peak_bytes": 81788928,
-    "cpu_seconds": 12.5,
-    "tasks": 4,
-    "io_read_bytes": 1048576,
-    "io_write_bytes": 4096,
-    "unavailable": [],
-    "limits": {"memory_max": 268435456, "tasks_max": 4096},
-    "health": {"healthy": True, "detail": "answers on port 8001"},
-    "frozen": False,
-    "drop_ins": ["/usr/lib/systemd/system/coredinator-service@.service.d/10-ceiling.conf"],
-}
-
-
 class ServiceStatus(BaseModel):
     """A service, as last seen by systemd. Times are UTC; what is not known is null."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [SERVICE_EXAMPLE]})
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.SERVICE]})
 
     id: str
     state: State
@@ -183,6 +155,8 @@ def _limits(record: ServiceRecord) -> Limits:
 class AgentAnswer(BaseModel):
     """An agent and its services by role: corerl, coreio, and a demo's tep and uaserver."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.AGENT]})
+
     id: str
     state: State
     intended_state: Intent
@@ -204,6 +178,8 @@ class AgentAnswer(BaseModel):
 class UnknownAgent(BaseModel):
     """An agent of which nothing is known is a stopped one."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.UNKNOWN_AGENT]})
+
     id: str
     state: State = State.STOPPED
     config_path: None = None
@@ -213,7 +189,7 @@ class UnknownAgent(BaseModel):
 class TransitionAnswer(BaseModel):
     """A change of state in the history, with who or what caused it."""
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(from_attributes=True, json_schema_extra={"examples": [examples.TRANSITION]})
 
     at: datetime
     unit: str
@@ -234,6 +210,8 @@ class TransitionAnswer(BaseModel):
 class CoreioAnswer(BaseModel):
     """A CoreIO service."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.COREIO]})
+
     service_id: str
     status: ServiceStatus
 
@@ -246,6 +224,8 @@ class CoreioAnswer(BaseModel):
 class CoreioStarted(CoreioAnswer):
     """A CoreIO that was started, or that ran already."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.COREIO_STARTED]})
+
     message: str
     config_path: str | None
 
@@ -253,17 +233,25 @@ class CoreioStarted(CoreioAnswer):
 class CoreioList(BaseModel):
     """All CoreIO services."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"coreio_services": [examples.COREIO]}]})
+
     coreio_services: list[CoreioAnswer]
 
 
 class Message(BaseModel):
     """What was done."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"message": "agent backwash is stopped"}]})
+
     message: str
 
 
 class Problem(BaseModel):
     """What went wrong, with what, and what to do about it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"detail": "no agent 'backwash'; GET /api/agents/ lists them"}]}
+    )
 
     detail: str
 
@@ -279,6 +267,15 @@ class MalformedPart(BaseModel):
 class InvalidRequest(BaseModel):
     """What is wrong with a request: with its parts, or with an id that cannot become the name of a unit."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"detail": [{"type": "missing", "loc": ["body", "config_path"], "msg": "Field required"}]},
+                {"detail": "id '..' names a folder in paths and URLs; use letters, digits, '-' and '_'"},
+            ]
+        }
+    )
+
     detail: str | list[MalformedPart]
 
 
@@ -291,6 +288,8 @@ class PortsAnswer(BaseModel):
 
 class DemoAnswer(BaseModel):
     """A demo agent."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.DEMO]})
 
     agent_id: str
     status: State
@@ -339,6 +338,8 @@ class SystemdHealth(BaseModel):
 
 class ManagerHealth(BaseModel):
     """The manager's health; `reasons` say what is degraded."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.MANAGER]})
 
     status: str
     process_id: int

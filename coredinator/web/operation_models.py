@@ -8,7 +8,8 @@ from coredinator.agent.one_offs import OneOff
 from coredinator.agent.upgrade import NEWEST, Outcome, Versions
 from coredinator.agent.validation import Finding, Order
 from coredinator.service.record import ServiceRecord
-from coredinator.web.models import SERVICE_EXAMPLE, ServiceStatus
+from coredinator.web import examples
+from coredinator.web.models import ServiceStatus
 
 
 class ValidateAgent(BaseModel):
@@ -171,18 +172,7 @@ class LimitsAnswer(BaseModel):
 class OneOffAnswer(BaseModel):
     """A one-off service; `autostart` starts it by itself as long as nobody stops it."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "name": "coretelemetry",
-                    "declared": True,
-                    "autostart": True,
-                    "status": SERVICE_EXAMPLE,
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.ONE_OFF]})
 
     name: str
     declared: bool = Field(description="Whether the settings file still has it")
@@ -202,5 +192,7 @@ class OneOffAnswer(BaseModel):
 
 class OneOffList(BaseModel):
     """All one-off services."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"services": [examples.ONE_OFF]}]})
 
     services: list[OneOffAnswer]

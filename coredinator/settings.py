@@ -17,6 +17,7 @@ from coredinator.service.executable import is_utf8
 from coredinator.service.identity import identify
 from coredinator.services import Catalogue, KindName
 from coredinator.services.declared import KindSection, ServiceSection, catalogue
+from coredinator.services.limits import contradiction
 from coredinator.systemd import Scope
 
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
@@ -102,6 +103,13 @@ class Settings(BaseModel):
             except InvalidId as error:
                 raise ValueError(str(error)) from error
         return services
+
+    @model_validator(mode="after")
+    def _limits_agree(self) -> Self:
+        for name, definition in self.catalogue.services.items():
+            if (problem := contradiction(definition.limits)) is not None:
+                raise ValueError(f"services.{name}.limits and kinds.service.limits: {problem}")
+        return self
 
     @property
     def catalogue(self) -> Catalogue:

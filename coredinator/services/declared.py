@@ -52,6 +52,11 @@ def _text(value: object) -> str:
     return text
 
 
+def _as_it_was_written(value: object) -> object:
+    """`no`, which YAML makes a boolean of."""
+    return Restart.NO if value is False else value
+
+
 type Argument = Annotated[str, StringConstraints(min_length=1), AfterValidator(_argument)]
 type AbsolutePath = Annotated[str, AfterValidator(_absolute)]
 type Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
@@ -70,7 +75,7 @@ class ServiceSection(KindSection):
     arguments: tuple[Argument, ...] = ()
     environment: Mapping[Variable, Text] = Field(default_factory=dict[str, str])
     autostart: bool = True
-    restart: Restart = Restart.ALWAYS
+    restart: Annotated[Restart, BeforeValidator(_as_it_was_written)] = Restart.ALWAYS
 
 
 def catalogue(kinds: Mapping[KindName, KindSection], services: Mapping[str, ServiceSection]) -> Catalogue:

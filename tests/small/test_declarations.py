@@ -94,11 +94,26 @@ def test_limits_and_health_of_the_kind_hold_for_every_service_that_has_none(tmp_
         ({"services": {"": {}}}, "the id is empty"),
         ({"services": {"x" * 300: {}}}, "255"),
         ({"kinds": {"corelr": {}}}, "kinds.corelr"),
+        (
+            {
+                "kinds": {"service": {"limits": {"memory-max": "1G"}}},
+                "services": {"a": {"limits": {"memory-high": "2G"}}},
+            },
+            "services.a.limits and kinds.service.limits: memory_high",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_named_with_its_place(tmp_path: Path, sections: dict[str, Any], words: str) -> None:
     with pytest.raises(SettingsError, match=words):
         settings(tmp_path, **sections)
+
+
+@pytest.mark.parametrize("word", ["no", "'no'", "on-failure", "always"])
+def test_restart_may_be_written_as_it_is_said(tmp_path: Path, word: str) -> None:
+    file = tmp_path / "coredinator.yaml"
+    file.write_text(f"base-path: {tmp_path}\nservices:\n  gate:\n    restart: {word}\n")
+    gate = parse_settings(["--config", str(file)]).catalogue.services["gate"]
+    assert gate.restart == word.strip("'")
 
 
 def test_the_examples_in_the_installed_file_are_valid(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from coredinator.errors import StoreError
+from coredinator.logs import MessageId
 from coredinator.store.schema import migrate
 
 _log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ def open_database(path: Path, *, lock_timeout: float) -> sqlite3.Connection:
             _log.error(
                 "the state database %s is damaged (%s); it is kept as %s, and the state is rebuilt from systemd",
                 path, error, aside,
+                extra={"message_id": MessageId.DATABASE_DAMAGED},
             )  # fmt: skip
             return _open(path, lock_timeout)
     except (sqlite3.Error, OSError) as error:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Self
 
 from coredinator.errors import StoreError
+from coredinator.logs import MessageId
 from coredinator.store.database import explain
 from coredinator.store.state_file import Changes, Row, StateFile, open_for_reading
 from coredinator.utils.fleeting_threads import FleetingThreads
@@ -186,7 +187,10 @@ class Mirror:
                 _settle(done, StoreError(f"the state database {self._path} cannot hold the rows: {error}"))
             return True
         if self._problem is not None:
-            _log.info("the state database %s can be written again", self._path)
+            _log.info(
+                "the state database %s can be written again", self._path,
+                extra={"message_id": MessageId.DATABASE_WRITABLE},
+            )  # fmt: skip
             self._problem = None
         for done in waiters:
             _settle(done, None)
@@ -195,7 +199,7 @@ class Mirror:
     def _failed(self, batch: list[_Write], problem: StoreError) -> None:
         """Tell those who wait; have the rest written with the next batch, before what has come since."""
         if self._problem is None:
-            _log.error("%s", problem)
+            _log.error("%s", problem, extra={"message_id": MessageId.DATABASE_UNWRITABLE})
         self._problem = str(problem)
         for write in batch:
             if write.done is not None:

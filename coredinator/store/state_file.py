@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from coredinator.logs import MessageId
 from coredinator.store.database import explain, is_damage, is_locked, open_database
 from coredinator.store.schema import SCHEMA_VERSION
 
@@ -109,7 +110,10 @@ class StateFile:
     def _begin_anew(self, why: str) -> sqlite3.Connection:
         """Open whatever lies at the path, and make it hold what memory holds."""
         if self._connection is not None:
-            _log.error("the state database %s is not as it was left: %s; it is written anew", self._path, why)
+            _log.error(
+                "the state database %s is not as it was left: %s; it is written anew", self._path, why,
+                extra={"message_id": MessageId.DATABASE_DAMAGED},
+            )  # fmt: skip
         self.close()
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)

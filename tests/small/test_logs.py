@@ -2,6 +2,7 @@
 
 import logging
 import re
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,11 +11,20 @@ from coredinator.logs import MessageId
 from coredinator.logs.journal import fields_of
 from coredinator.logs.setup import on_one_line
 
+ROOT = Path(__file__).parent.parent.parent
+
 
 def test_message_ids_are_all_different_and_well_formed() -> None:
     values = [message.value for message in MessageId]
     assert len(set(values)) == len(values)
     assert all(re.fullmatch(r"[0-9a-f]{32}", value) for value in values)
+
+
+def test_each_message_is_sent_somewhere_and_explained_in_the_catalog() -> None:
+    source = "".join(path.read_text() for path in (ROOT / "coredinator").rglob("*.py"))
+    catalog = (ROOT / "packaging/catalog/coredinator.catalog").read_text()
+    assert [message.name for message in MessageId if f"MessageId.{message.name}" not in source] == []
+    assert [message.name for message in MessageId if f"-- {message.value}\n" not in catalog] == []
 
 
 def test_the_journal_gets_coredinators_fields_and_no_others() -> None:

@@ -18,6 +18,8 @@ from coredinator.service.supervisor import Supervisor
 from coredinator.services import KindName, Limits
 from coredinator.utils.fleeting_threads import in_file_thread
 
+NEWEST = "newest"
+"""In place of a version: whichever is the newest at each start."""
 PLANT_KINDS = (KindName.UASERVER, KindName.TEP)
 """The kinds that only demo agents have."""
 
@@ -56,6 +58,8 @@ class Agents:
     ) -> str:
         """Start CoreIO unless it runs, then CoreRL within `limits`; return the agent's id.
 
+        A version that is named is pinned; without one the agent keeps the pin that it has.
+
         Raises ConfigError, InvalidId, InvalidLimits, UnitConflict, SystemdUnavailable, StoreError.
         """
         path, _ = await load_config(config_path)
@@ -80,7 +84,8 @@ class Agents:
         name = agent.instance
         plants = [Order(wanted(identify(kind, name), name, path)) for kind in PLANT_KINDS] if plant else []
         corerl = wanted(agent, name, path, coreio_id=coreio.instance, version=version, limits=limits)
-        await self._start_within(*plants, Order(wanted(coreio, name, path), any_config=True), Order(corerl))
+        order = Order(corerl, newest=version == NEWEST)
+        await self._start_within(*plants, Order(wanted(coreio, name, path), any_config=True), order)
 
     async def stop(self, agent_id: str) -> None:
         """Stop CoreRL; CoreIO goes on. Stopping what is stopped or unknown is no error."""
@@ -229,8 +234,14 @@ def wanted(
     """A service as a start asks for it."""
     config_path = str(path) if identity.spec.takes_config else None
     return ServiceRecord(
-        identity, agent_id, config_path, Intent.RUNNING, coreio_id=coreio_id, pinned_version=version, limits=limits
-    )
+        identity, agent_id, config_path, Intent.RUNNING,
+        coreio_id=coreio_id, pinned_version=pin_of(version), limits=limits,
+    )  # fmt: skip
+
+
+def pin_of(version: str | None) -> str | None:
+    """The version that is to be kept, None for the newest."""
+    return None if version is None or version == NEWEST else version.removeprefix("v")
 
 
 async def load_config(config_path: str) -> tuple[Path, Mapping[str, Any]]:

@@ -41,11 +41,17 @@ def _port(config: Mapping[str, Any], section: str, key: str) -> int | None:
 
 
 async def config_port(record: ServiceRecord) -> int | None:
-    """The port that a service's config names for it: CoreIO its own, all others the one of CoreRL."""
+    """The port that a service's config names for it: CoreIO its own, CoreRL and one-off services that of CoreRL."""
     if record.config_path is None:
         return None
     try:
         ports = ports_of(await in_file_thread(read_config, Path(record.config_path)))
     except ConfigError:
         return None
-    return ports.coreio if record.identity.kind is KindName.COREIO else ports.corerl
+    match record.identity.kind:
+        case KindName.COREIO:
+            return ports.coreio
+        case KindName.CORERL | KindName.SERVICE:
+            return ports.corerl
+        case _:
+            return None

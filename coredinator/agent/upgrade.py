@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
-from coredinator.agent.agents import Agents, load_config
+from coredinator.agent.agents import Agents, load_config, pin_of
 from coredinator.errors import CoredinatorError, ExecutableNotFound, UnitConflict
 from coredinator.logs import MessageId
 from coredinator.service.executable import Executable, candidates, find_executable, preference
@@ -21,8 +21,6 @@ from coredinator.systemd import SystemdError
 from coredinator.utils.fleeting_threads import in_file_thread
 
 _log = logging.getLogger(__name__)
-
-NEWEST = "newest"
 
 _GRACE = 10.0
 _GRACE_WITH_PROBE = 30.0
@@ -90,7 +88,7 @@ class Upgrades:
         UnknownService, ExecutableNotFound, UnitConflict, ConfigError, SystemdUnavailable, StoreError;
         the old version runs on then.
         """
-        pin = None if version == NEWEST else version.removeprefix("v")
+        pin = pin_of(version)
         config_path = self._ready(agent_id).config_path
         target = await self._choose(pin)
         if config_path is not None:
@@ -154,12 +152,16 @@ class Upgrades:
 
     async def _on_trial(self, record: ServiceRecord, previous: str | None, grace: float) -> Upgrade:
         reason = await self._proves_itself(record, grace)
-        now = self._agents.known(record.identity.instance)
+        current = self._registry.get(record.unit)
+        now = current or record
         agent_id, version = now.identity.instance, now.version
+        if current is None or current.intent is Intent.STOPPED:
+            reason = f"the agent was {'deleted' if current is None else 'stopped'} meanwhile"
+            self._end_trial(now)
+            self._tell(now, "upgrade_failed", MessageId.UPGRADE_FAILED, version, previous, reason)
+            return Upgrade(agent_id, Outcome.STOPPED, version, previous, reason)
         if reason is None:
             self._end_trial(now)
-            if now.intent is Intent.STOPPED:
-                return Upgrade(agent_id, Outcome.STOPPED, version, previous, "the agent was stopped meanwhile")
             self._tell(now, "upgraded", MessageId.UPGRADED, version, previous)
             return Upgrade(agent_id, Outcome.UPGRADED, version, previous)
         try:

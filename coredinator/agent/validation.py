@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from coredinator.agent.agents import load_config
+from coredinator.agent.agents import NEWEST, PLANT_KINDS, load_config
 from coredinator.agent.ports import Ports, ports_of
 from coredinator.errors import ConfigError, ExecutableNotFound, InvalidId
 from coredinator.service.config_file import read_config
@@ -17,8 +17,8 @@ from coredinator.service.identity import Identity, identify
 from coredinator.service.listeners import Listener
 from coredinator.service.record import ServiceRecord
 from coredinator.service.runnable import why_not_runnable
-from coredinator.services import Catalogue, Definition, KindName
-from coredinator.services.limits import LimitsModel
+from coredinator.services import Catalogue, Definition, KindName, Limits
+from coredinator.services.limits import LimitsModel, contradiction
 from coredinator.utils.fleeting_threads import in_file_thread
 
 
@@ -85,7 +85,7 @@ async def validate_agent(order: Order, around: Surroundings) -> tuple[str | None
         except InvalidId as error:
             findings.append(Finding("id", f"{kind}: {error}"))
     findings += await _executables(ids, order.version, around)
-    findings += check_limits(order.limits)
+    findings += check_limits(order.limits, around.catalogue.kinds[KindName.CORERL].limits)
     try:
         _, config = await load_config(order.config_path)
     except ConfigError as error:
@@ -98,8 +98,10 @@ async def validate_agent(order: Order, around: Surroundings) -> tuple[str | None
 
 
 async def validate_services(around: Surroundings) -> list[Finding]:
-    """All findings about the one-off services that the settings file declares."""
-    findings: list[Finding] = []
+    """All findings about the one-off services that the settings file declares, and the health checks of kinds."""
+    findings = [
+        finding for kind in PLANT_KINDS for finding in check_health(f"kind {kind}", around.catalogue.kinds[kind], None)
+    ]
     for name, definition in around.catalogue.services.items():
         subject = f"service {name}"
         findings += await _executable(subject, definition, None, around.base_path)
@@ -115,13 +117,14 @@ async def validate_services(around: Surroundings) -> list[Finding]:
     return findings
 
 
-def check_limits(limits: Mapping[str, Any] | None) -> list[Finding]:
-    """What is wrong with limits as they were written."""
+def check_limits(limits: Mapping[str, Any] | None, others: Limits) -> list[Finding]:
+    """What is wrong with limits as they were written, by themselves or beside `others` that hold for the rest."""
     try:
-        LimitsModel.model_validate(limits or {})
+        own = LimitsModel.model_validate(limits or {}).limits()
     except ValidationError as error:
         return [Finding("limits", _describe(problem)) for problem in error.errors()]
-    return []
+    problem = contradiction(own.over(others))
+    return [] if problem is None else [Finding("limits", problem)]
 
 
 def check_ports(agent_id: str, coreio_id: str, ports: Ports, around: Surroundings) -> list[Finding]:
@@ -180,7 +183,7 @@ def _ports_in(config_path: str | None) -> Ports:
 async def _executables(ids: Iterable[KindName], version: str | None, around: Surroundings) -> list[Finding]:
     findings: list[Finding] = []
     for kind in ids:
-        pinned = version if kind is KindName.CORERL else None
+        pinned = version if kind is KindName.CORERL and version != NEWEST else None
         findings += await _executable("executable", around.catalogue.kinds[kind], pinned, around.base_path)
     return findings
 

@@ -5,18 +5,19 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from coredinator.errors import InvalidLimits, StoreError, UnitConflict, UnknownService
+from coredinator.errors import ExecutableNotFound, StoreError, UnitConflict, UnknownService
 from coredinator.service.config_file import read_config
 from coredinator.service.drop_ins import setting_in
 from coredinator.service.identity import Identity
 from coredinator.service.launcher import Launcher
 from coredinator.service.record import ServiceRecord
 from coredinator.service.registry import Registry
+from coredinator.service.runnable import why_not_runnable
 from coredinator.service.state import Intent, observe
 from coredinator.service.units import UnitCache
-from coredinator.service.workload import effective_limits
+from coredinator.service.workload import effective_limits, refuse_contradiction
 from coredinator.services import Limits
-from coredinator.services.limits import AT_START_ONLY, changes, contradiction, limit_properties, setting_of
+from coredinator.services.limits import AT_START_ONLY, changes, limit_properties, setting_of
 from coredinator.systemd import NoSuchUnit, SystemdManager
 from coredinator.utils.fleeting_threads import in_file_thread
 from coredinator.utils.keyed_lock import KeyedLock
@@ -50,15 +51,18 @@ class Maintenance:
     ) -> None:
         """Stop the service, if it runs, and start it as `change` wants it, with the newest fitting executable.
 
-        What runs is touched only once the config can be read and an executable is there. Raises
-        UnknownService, ConfigError, ExecutableNotFound, UnitConflict, SystemdUnavailable, StoreError.
+        What runs is touched only once the config can be read and an executable is there that this
+        machine can run. Raises UnknownService, ConfigError, ExecutableNotFound, UnitConflict,
+        SystemdUnavailable, StoreError.
         """
         async with self._locks.hold(identity.unit):
             record = self._known(identity)
             wanted = change(record)
             if wanted.config_path is not None:
                 await in_file_thread(read_config, Path(wanted.config_path))
-            await self._launcher.find(wanted)
+            found = await self._launcher.find(wanted)
+            if (problem := await in_file_thread(why_not_runnable, found.path)) is not None:
+                raise ExecutableNotFound(problem)
             await self._systemd.wait_available()
             self._registry.note(record, cause)
             await self._launcher.start(wanted)
@@ -104,8 +108,7 @@ class Maintenance:
             changed = replace(record, limits=own if own.given() else None)
             definition = self._launcher.definition(record)
             before, after = effective_limits(record, definition), effective_limits(changed, definition)
-            if (problem := contradiction(after)) is not None:
-                raise InvalidLimits(problem)
+            refuse_contradiction(changed, definition)
             now = changes(before, after)
             unit = await self._units.verify(identity.unit)  # drop-ins come with no signal
             loaded = unit is not None

@@ -74,7 +74,9 @@ class Order:
     """A service that somebody wants to run, as `wanted` says; its config file was read by the caller.
 
     One that is up already is left alone; with another config it is a conflict unless `any_config`.
+    Without a version of its own it keeps the pinned one that it had, unless it is to take the `newest`.
     """
 
     wanted: ServiceRecord
     any_config: bool = False
+    newest: bool = False

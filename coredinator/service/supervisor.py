@@ -19,6 +19,7 @@ from coredinator.service.registry import Registry, log_fields
 from coredinator.service.state import Intent, State
 from coredinator.service.stocktaking import Stocktaking
 from coredinator.service.units import UnitCache
+from coredinator.service.workload import refuse_contradiction
 from coredinator.services import Catalogue, Restart
 from coredinator.systemd import (
     SystemdError,
@@ -56,8 +57,10 @@ class Supervisor:
         """Have services run, each started once the one before it runs; they come in the order of their kinds.
 
         Without limits a service keeps those that it had. A missing executable or a refusal by systemd is
-        kept as the record's error. Raises UnitConflict, SystemdUnavailable, StoreError.
+        kept as the record's error. Raises InvalidLimits, UnitConflict, SystemdUnavailable, StoreError.
         """
+        for wanted in (order.wanted for order in orders if order.wanted.limits is not None):
+            refuse_contradiction(wanted, self._launcher.definition(wanted))
         self._late_reads.hold_off()
         due: list[ServiceRecord] = []
         async with AsyncExitStack() as locks:
@@ -153,6 +156,8 @@ class Supervisor:
             return wanted
         if wanted.limits is None:
             wanted = replace(wanted, limits=current.limits)
+        if wanted.pinned_version is None and not order.newest:
+            wanted = replace(wanted, pinned_version=current.pinned_version)
         if not self._is_up(wanted.unit):
             return wanted
         if not order.any_config:
@@ -164,7 +169,9 @@ class Supervisor:
 
     async def _confirm(self, current: ServiceRecord, wanted: ServiceRecord) -> None:
         """Write down that a service which is up already is wanted so."""
-        confirmed = replace(current, intent=Intent.RUNNING, coreio_id=wanted.coreio_id)
+        confirmed = replace(
+            current, intent=Intent.RUNNING, coreio_id=wanted.coreio_id, pinned_version=wanted.pinned_version
+        )
         if confirmed != current:
             await self._registry.commit([confirmed], "request")
 

@@ -5,13 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+from coredinator.errors import InvalidLimits
 from coredinator.service.drop_ins import setting_in
 from coredinator.service.executable import parse_name
 from coredinator.service.identity import Identity
 from coredinator.service.record import ServiceRecord
 from coredinator.service.state import Intent, Observation, observe
 from coredinator.services import Definition, HealthCheck, Limits
-from coredinator.services.limits import DEFAULTS, INFINITY, limit_properties, setting_of
+from coredinator.services.limits import DEFAULTS, INFINITY, contradiction, limit_properties, setting_of
 from coredinator.systemd import UnitProperties
 
 SLICE = "coredinator.slice"
@@ -30,6 +31,12 @@ def command_line(record: ServiceRecord, definition: Definition) -> list[str]:
     takes_config = record.identity.spec.takes_config and record.config_path is not None
     config = ["--config-name", record.config_path] if takes_config and record.config_path else []
     return [record.executable, *config, *definition.arguments]
+
+
+def refuse_contradiction(record: ServiceRecord, definition: Definition) -> None:
+    """Raise InvalidLimits if the service's own limits and those of the settings file make no sense together."""
+    if (problem := contradiction(effective_limits(record, definition))) is not None:
+        raise InvalidLimits(problem)
 
 
 def effective_limits(record: ServiceRecord, definition: Definition) -> Limits:

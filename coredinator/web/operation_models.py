@@ -4,8 +4,9 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from coredinator.agent.agents import NEWEST
 from coredinator.agent.one_offs import OneOff
-from coredinator.agent.upgrade import NEWEST, Outcome, Versions
+from coredinator.agent.upgrade import Outcome, Versions
 from coredinator.agent.validation import Finding, Order
 from coredinator.service.record import ServiceRecord
 from coredinator.web import examples

@@ -173,6 +173,17 @@ def test_limits_that_contradict_those_in_force_are_refused(host: Host) -> None:
     assert show(AGENT, "MemoryHigh") == "infinity"
 
 
+def test_limits_that_contradict_those_of_the_settings_file_start_nothing(idle_host: Host) -> None:
+    idle_host.settings(kinds={"corerl": {"limits": {"memory-max": "100M"}}})
+    idle_host.launch()
+    order = {"config_path": str(idle_host.config("backwash")), "limits": {"memory_high": "200M"}}
+    assert "memory_high" in idle_host.post("/api/agents/start", order, code=422)["detail"]
+    findings = idle_host.post("/api/agents/validate", order)["findings"]
+    assert [finding["subject"] for finding in findings] == ["limits"]
+    assert idle_host.api.get("/api/agents/").json() == []
+    assert workload_units() == []
+
+
 def test_a_limit_that_an_administrators_drop_in_sets_is_left_to_him(host: Host, request: pytest.FixtureRequest) -> None:
     folder = next(path for path in show("--", "UnitPath").split() if path.endswith("/user.control") or "/run/" in path)
     drop_in = host.folder.joinpath(folder, "coredinator-agent@.service.d", "50-limits.conf")

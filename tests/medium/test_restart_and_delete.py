@@ -53,6 +53,24 @@ def test_a_restart_keeps_a_pinned_version(host: Host) -> None:
     assert host.corerl("backwash")["version"] == "1.0.0"
 
 
+def test_a_pin_is_kept_until_another_version_or_the_newest_is_asked_for(host: Host) -> None:
+    host.install("corerl", "v1.1.0")
+    config = host.config("backwash")
+    host.start(config, version="1.0.0")
+    host.stop("backwash")
+    host.start(config)
+    assert host.corerl("backwash")["version"] == "1.0.0"
+    host.start(config, version="newest")
+    assert host.corerl("backwash")["version"] == "1.0.0"  # it runs already
+    host.stop("backwash")
+    host.start(config)
+    assert host.corerl("backwash")["version"] == "1.1.0"
+    host.start(config, version="v1.0.0")
+    assert host.api.get("/api/agents/backwash/versions").json()["pinned"] == "1.0.0"
+    host.post("/api/agents/backwash/restart")
+    assert host.corerl("backwash")["version"] == "1.0.0"
+
+
 def test_a_restart_starts_a_stopped_agent_and_its_coreio(host: Host) -> None:
     host.start(host.config("backwash"))
     host.stop("backwash")
@@ -79,6 +97,9 @@ def test_what_runs_is_not_stopped_for_a_restart_that_cannot_succeed(host: Host) 
     config.write_text("[broken\n")
     assert str(config) in host.post("/api/agents/backwash/restart", code=400)["detail"]
     config.write_text("agent_name: test\n")
+    newer = host.install("corerl", "v1.1.0", "")
+    assert f"{newer} is empty" in host.post("/api/agents/backwash/restart", code=409)["detail"]
+    newer.unlink()
     executable.unlink()
     assert "corerl" in host.post("/api/agents/backwash/restart", code=409)["detail"]
     assert host.pids("backwash") == pids

@@ -130,22 +130,23 @@ def test_check_config_is_content_with_good_settings_and_configs(idle_host: Host)
 def test_check_config_says_all_about_services_and_configs(idle_host: Host) -> None:
     shared = free_ports(1)[0]
     idle_host.settings(
+        kinds={"tep": {"health": {"type": "tcp"}}},
         services={
             "gate": {"config": "/nowhere.yaml"},
             "tele": {"executable": "corerl", "health": {"type": "http"}},
-        }
-    )  # fmt: skip
+        },
+    )
     one, two = (idle_host.config(name, config_text(shared)) for name in ("one", "two"))
     done = check(idle_host, one, two)
     assert done.returncode == 78
     lines = done.stderr.splitlines()
     assert [words for words in (
         "service gate: no executable gate", "service gate: config /nowhere.yaml does not exist",
-        "service tele has a health check",
+        "service tele has a health check", "kind tep has a health check",
         f"{one}: port: event_bus.cli_connection names port {shared}, which agent 'two' names too",
         f"{two}: port: event_bus.cli_connection names port {shared}, which agent 'one' names too",
     ) if not any(words in line for line in lines)] == []  # fmt: skip
-    assert len(lines) == 5
+    assert len(lines) == 6
     assert not idle_host.state_dir.exists()
 
 

@@ -109,6 +109,20 @@ def test_a_manager_on_a_full_disk_serves_or_says_in_one_line_why_not(world: Worl
     assert world.host.pids("backwash") == before
 
 
+def test_a_manager_on_a_read_only_disk_says_in_one_line_why_it_ends(world: World) -> None:
+    before = world.host.pids("backwash")
+    world.do(world.end_manager("kill"))
+    world.do(world.protect_disk())
+    world.launch()
+    assert not world.up
+    assert "Read-only file system" in world.host.log.read_text()
+    assert show(agent_unit("backwash"), "MainPID") == str(before[0])
+    world.do(world.free_disk())
+    world.launch()
+    world.settle()
+    assert world.host.pids("backwash") == before
+
+
 def test_what_is_wanted_runs_again_after_a_boot_with_a_full_disk(world: World) -> None:
     """Where the file cannot even be opened, the manager is started again by systemd until it can."""
     host = world.host

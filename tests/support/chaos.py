@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.support.histories import Histories
-from tests.support.world import COUNTS
+from tests.support.world import COUNTS, fault_count
 
 AT_A_TIME = 30
 """Hypothesis begins with small examples: of ten histories four end after their first step, of thirty one in eight."""
@@ -23,12 +23,16 @@ def main() -> int:
     arguments = _arguments()
     deadline = time.monotonic() + arguments.duration
     number = arguments.seed
-    while time.monotonic() < deadline:
-        _run(number, arguments.steps)
-        number += 1
-        print(f"{Histories.histories} histories, {Histories.steps} steps, no violation", flush=True)
-    for what, times in sorted(COUNTS.items()):
-        print(f"{times:8} {what}")
+    try:
+        while time.monotonic() < deadline:
+            _run(number, arguments.steps)
+            number += 1
+            print(f"{Histories.histories} histories, {Histories.steps} steps, no violation", flush=True)
+    finally:
+        for what, times in sorted(COUNTS.items()):
+            print(f"{times:8} {what}")
+        faults = fault_count()
+        print(f"{COUNTS.total() - faults} operations, {faults} faults", flush=True)
     return 0
 
 

@@ -50,7 +50,7 @@ files = st.one_of(
     deed("remove_config", _agents),
 )
 damages = deed("damage_database", st.sampled_from(["delete", "delete only the file", "cut", "halve", "overwrite"]))
-disks = st.one_of(deed("fill_disk"), deed("free_disk"))
+disks = st.one_of(deed("fill_disk"), deed("protect_disk"), deed("free_disk"))
 delays = st.floats(min_value=0, max_value=0.05)
 
 

@@ -74,13 +74,17 @@ def of_systemd(unit: Unit, service: Status, show: Mapping[str, str]) -> list[str
     ]
 
 
+def of_process(unit: Unit, service: Status, expected: Expected) -> list[str]:
+    if expected.pid is None or service["main_pid"] == expected.pid:
+        return []
+    return [f"{unit.name} has PID {service['main_pid']}, not {expected.pid} any more"]
+
+
 def of_wishes(unit: Unit, service: Status, show: Mapping[str, str], expected: Expected, *, excused: bool) -> list[str]:
     """With `excused` there is a reason why the service does not run, should it be wanted running."""
     found: list[str] = []
     if service["intended_state"] not in expected.intents:
         found.append(f"{unit.name} is wanted {service['intended_state']}, not {expected.intents}")
-    if expected.pid is not None and service["main_pid"] != expected.pid:
-        found.append(f"{unit.name} has PID {service['main_pid']}, not {expected.pid} any more")
     if service["intended_state"] == "stopped":
         if show["ActiveState"] not in {"inactive", "failed"}:
             found.append(f"{unit.name} is wanted stopped, and {show['ActiveState']}")

@@ -52,6 +52,7 @@ class Scene:
         self.lost = False
         self.database = self.host.state_dir / "coredinator.db"
         self.filler = self.host.state_dir / "filler"
+        self.protected = False
         self.host.state_dir.mkdir()
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", self.host.state_dir], check=True)
 
@@ -60,8 +61,8 @@ class Scene:
         return self.host.process is not None
 
     @property
-    def disk_full(self) -> bool:
-        return self.filler.exists()
+    def disk_refuses(self) -> bool:
+        return self.filler.exists() or self.protected
 
     def start(self, agent: str, coreio_id: str | None = None) -> Action:
         name = coreio_id or f"{agent}-coreio"
@@ -176,7 +177,7 @@ class Scene:
         def carry_out() -> Outcome:
             with contextlib.suppress(OSError):  # a full disk takes no damage either
                 damage(self.database, way)
-            self.wounded = self.wounded or (self.up and self.disk_full)
+            self.wounded = self.wounded or (self.up and self.disk_refuses)
             self.lost = self.lost or not self.up
             return Outcome.DONE
 
@@ -184,7 +185,7 @@ class Scene:
 
     def fill_disk(self) -> Action:
         def carry_out() -> Outcome:
-            with self.filler.open("ab") as file, contextlib.suppress(OSError):
+            with contextlib.suppress(OSError), self.filler.open("ab") as file:
                 while True:
                     file.write(bytes(4096))
                     file.flush()
@@ -192,12 +193,27 @@ class Scene:
 
         return Action("disk filled", (), carry_out)
 
+    def protect_disk(self) -> Action:
+        """Have the state folder read-only, which the kernel refuses while a manager writes to it."""
+
+        def carry_out() -> Outcome:
+            self.protected = self.protected or self._remount("ro")
+            return Outcome.DONE if self.protected else Outcome.REFUSED
+
+        return Action("disk made read-only", (), carry_out)
+
     def free_disk(self) -> Action:
         def carry_out() -> Outcome:
+            assert self._remount("rw")
+            self.protected = False
             self.filler.unlink(missing_ok=True)
             return Outcome.DONE
 
         return Action("disk freed", (), carry_out)
+
+    def _remount(self, option: str) -> bool:
+        command = ["mount", "-o", f"remount,{option}", self.host.state_dir]
+        return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
     def _post(self, path: str, body: dict[str, str] | None = None, *, refusal: Outcome = Outcome.REFUSED) -> Outcome:
         return self._request("POST", path, body, refusal=refusal)

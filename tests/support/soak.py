@@ -25,7 +25,7 @@ from rich.table import Table
 
 from tests.support.footprint import Footprint
 from tests.support.model import Action, Unit, coreio, corerl
-from tests.support.world import COUNTS, World
+from tests.support.world import COUNTS, World, fault_count
 
 WARM_UP = 0.25
 """The part of the time after which the manager's footprint is taken for the first time."""
@@ -33,7 +33,6 @@ RSS_GROWTH = 1.05
 SAMPLES = 4
 PAUSE = 0.5
 """Seconds between samples of what the manager holds; what it holds for an instant only is no leak."""
-FAULTS = ("service got", "event bus killed", "message bus killed", "systemctl daemon", "database")
 
 
 @dataclass
@@ -166,7 +165,7 @@ def main() -> int:
         except AssertionError as error:
             console.print(f"violation (seed {arguments.seed}):\n{error}", markup=False)
             return 1
-    faults = sum(times for what, times in COUNTS.items() if what.startswith(FAULTS))
+    faults = fault_count()
     table = Table(title=f"{report.agents} agents, {report.rounds} rounds, seed {arguments.seed}")
     table.add_column("")
     table.add_column("", justify="right")

@@ -15,7 +15,7 @@ setup: ## Install what is missing and make .venv
 demo: setup ## Watch an agent control a simulated plant, until Ctrl-C or DURATION= seconds
 	@$(PYTHON) packaging/user-systemd.py $(PYTHON) -m coredinator.demo $(if $(DURATION),--duration $(DURATION))
 
-test: setup ## Run all tests, or those in TESTS=
+test: setup ## Run the tests, or those in TESTS=
 	$(PYTHON) -m pytest $(TESTS)
 
 test-vm: setup ## Run the tests on an emulated machine with a kernel of its own

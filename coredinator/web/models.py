@@ -60,7 +60,7 @@ class StartAgent(StartCoreio):
 
     version: str | None = Field(
         default=None,
-        description="Version of CoreRL to run and to keep, or `newest`; without this it keeps the one that is pinned, if any",
+        description="Version of CoreRL to run and keep, or `newest`; without this the one that is pinned, if any",
         examples=["1.4.2"],
         max_length=100,
     )

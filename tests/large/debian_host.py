@@ -14,6 +14,7 @@ from tests.support.host import systemd_escape, wait_for
 
 SLEEPER = "#!/bin/sh\necho started as $(id -un) in $PWD with $*\nexec sleep infinity\n"
 CRASHER = "#!/bin/sh\necho about to crash\nexit 3\n"
+SETTINGS = "/etc/coredinator/coredinator.yaml"
 _BOOT = "umount -R /sys/fs/cgroup; mount -t cgroup2 cgroup2 /sys/fs/cgroup; exec /sbin/init"
 _BOOTED = {"running", "degraded"}
 
@@ -106,6 +107,20 @@ class DebianHost:
     def install_executables(self, script: str = SLEEPER) -> None:
         for program in ("corerl", "coreio"):
             self.write(f"/opt/coredinator/v1/linux-{program}-v1.0.0", script, 0o755)
+
+    def configure(self, text: str) -> None:
+        """Add to the settings file, check it as README.md says, and have the manager read it."""
+        self.sh(f'printf %s "$1" >> {SETTINGS}', text)
+        checked = self.run("coredinator", "--config", SETTINGS, "--check-config")
+        assert "nothing is wrong" in checked
+        self.run("systemctl", "restart", "coredinator")
+        self.await_manager()
+
+    def declare_telemetry(self, more: str) -> None:
+        """Declare the service coretelemetry and install what it needs; `more` are keys besides its config."""
+        self.write("/opt/coredinator/v1/linux-coretelemetry-v1.0.0", SLEEPER, 0o755)
+        self.write("/etc/plant/telemetry.yaml", "name: telemetry\n")
+        self.configure(f"services:\n  coretelemetry: {{config: /etc/plant/telemetry.yaml, {more}}}\n")
 
     def start_agent(self, agent_id: str) -> None:
         config = f"/etc/plant/{agent_id}.yaml"

@@ -4,12 +4,11 @@ from typing import Any
 
 import pytest
 
-from tests.large.debian_host import CRASHER, SLEEPER, DebianHost, agent_unit, await_true
+from tests.large.debian_host import CRASHER, DebianHost, agent_unit, await_true
 
 pytestmark = pytest.mark.timeout(300)
 
 MIB = 1024 * 1024
-SETTINGS = "/etc/coredinator/coredinator.yaml"
 TELEMETRY = "coredinator-service@coretelemetry.service"
 # Sends what systemd waits for, and signs of life until the file `dead` is there.
 WATCHED = """#!/usr/bin/python3
@@ -25,28 +24,17 @@ time.sleep(3600)
 """
 
 
-def configure(host: DebianHost, text: str) -> None:
-    """Add to the settings file, check it as README.md says, and have the manager read it."""
-    host.sh(f'printf %s "$1" >> {SETTINGS}', text)
-    checked = host.run("coredinator", "--config", SETTINGS, "--check-config")
-    assert "nothing is wrong" in checked
-    host.run("systemctl", "restart", "coredinator")
-    host.await_manager()
-
-
 def service(host: DebianHost) -> dict[str, Any]:
     return host.api("GET", "/api/services/coretelemetry/status")["status"]
 
 
-def declare_telemetry(host: DebianHost) -> None:
-    host.write("/opt/coredinator/v1/linux-coretelemetry-v1.0.0", SLEEPER, 0o755)
-    host.write("/etc/plant/telemetry.yaml", "name: telemetry\n")
-    configure(host, "services:\n  coretelemetry: {config: /etc/plant/telemetry.yaml, limits: {memory-max: 64M}}\n")
+def run_telemetry(host: DebianHost) -> None:
+    host.declare_telemetry("limits: {memory-max: 64M}")
     await_true(lambda: service(host)["state"] == "running", "coretelemetry runs")
 
 
 def test_a_service_from_the_settings_file_runs_sandboxed_and_comes_back_after_a_reboot(host: DebianHost) -> None:
-    declare_telemetry(host)
+    run_telemetry(host)
     said = host.journal("-t", "coretelemetry", "-o", "cat")
     assert (
         "started as coredinator-agent in /var/lib/coredinator-service/coretelemetry "
@@ -65,7 +53,7 @@ def test_a_service_from_the_settings_file_runs_sandboxed_and_comes_back_after_a_
 
 
 def test_a_service_is_restarted_stopped_and_started_through_the_api(host: DebianHost) -> None:
-    declare_telemetry(host)
+    run_telemetry(host)
     pid = service(host)["main_pid"]
     restarted = host.api("POST", "/api/services/coretelemetry/restart")["status"]
     assert restarted["main_pid"] not in {None, pid}
@@ -120,7 +108,7 @@ def test_accounting_gives_cpu_time_and_names_what_this_kernel_does_not_tell(host
 
 
 def test_the_watchdog_ends_a_service_that_gives_no_sign_of_life(host: DebianHost) -> None:
-    configure(host, "kinds:\n  corerl: {health: {type: watchdog, timeout: 1, grace: 60}}\n")
+    host.configure("kinds:\n  corerl: {health: {type: watchdog, timeout: 1, grace: 60}}\n")
     host.write("/opt/coredinator/v1/linux-corerl-v1.0.0", WATCHED, 0o755)
     host.start_agent("backwash")
     host.await_state("backwash", "running")

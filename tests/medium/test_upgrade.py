@@ -17,6 +17,7 @@ from tests.support.host import (
     Host,
     Subscriber,
     agent_unit,
+    bus_away,
     free_port,
     show,
     systemctl,
@@ -62,26 +63,15 @@ def test_an_upgrade_runs_the_newest_version(running: Host) -> None:
     assert running.api.get("/api/agents/backwash/versions").json()["pinned"] is None
 
 
-def test_each_step_is_an_event_and_in_the_history(running: Host) -> None:
-    events = Subscriber(running.sub_port)
-    try:
-        wait_for(lambda: _makes_events(running) and events.heard_anything(timeout=0.1), what="events")
-        upgrade(running, version="1.1.0")
-        upgrading = events.wait_for("agent.upgrading", AGENT)
-        assert (upgrading["version"], upgrading["previous_version"]) == ("1.1.0", "1.0.0")
-        upgraded = events.wait_for("agent.upgraded", AGENT)
-        assert (upgraded["version"], upgraded["state"], upgraded["reason"]) == ("1.1.0", "running", None)
-    finally:
-        events.close()
+def test_each_step_is_an_event_and_in_the_history(running: Host, events: Subscriber) -> None:
+    upgrade(running, version="1.1.0")
+    upgrading = events.wait_for("agent.upgrading", AGENT)
+    assert (upgrading["version"], upgrading["previous_version"]) == ("1.1.0", "1.0.0")
+    upgraded = events.wait_for("agent.upgraded", AGENT)
+    assert (upgraded["version"], upgraded["state"], upgraded["reason"]) == ("1.1.0", "running", None)
     causes = [line["cause"] for line in running.api.get("/api/agents/backwash/history").json()]
     assert "upgrade to 1.1.0" in causes
     assert "operator" not in causes
-
-
-def _makes_events(host: Host) -> bool:
-    """A subscription takes its time to reach the publisher: make events until one is heard."""
-    host.post("/api/coreio/backwash-coreio/restart")
-    return True
 
 
 @pytest.mark.parametrize(
@@ -97,6 +87,15 @@ def test_a_version_that_ends_is_rolled_back_and_the_old_one_pinned(running: Host
     running.post("/api/agents/backwash/restart")
     assert running.corerl("backwash")["version"] == "1.0.0"
     assert "rolled back, version 1.1.0, before 1.0.0" in running.log.read_text()
+
+
+def test_a_rollback_is_an_event_that_says_why(running: Host, events: Subscriber) -> None:
+    running.install("corerl", "v1.1.0", CRASHER)
+    outcome = upgrade(running)
+    rolled_back = events.wait_for("agent.rolled_back", AGENT)
+    assert (rolled_back["version"], rolled_back["previous_version"]) == ("1.1.0", "1.0.0")
+    assert rolled_back["reason"] == outcome["reason"]
+    assert {topic for topic, _ in events.seen}.isdisjoint({"agent.upgraded", "agent.upgrade_failed"})
 
 
 def test_a_version_that_is_named_is_pinned_also_an_older_one(running: Host) -> None:
@@ -128,13 +127,29 @@ def test_the_old_version_runs_on_when_the_new_one_cannot_be_put_in_place(running
     assert running.status("backwash")["state"] == "running"
 
 
-def test_a_rollback_without_the_old_version_is_said_to_have_failed(running: Host) -> None:
+def test_a_rollback_without_the_old_version_is_said_to_have_failed(running: Host, events: Subscriber) -> None:
     running.install("corerl", "v1.1.0", CRASHER)
     Path(running.corerl("backwash")["executable"]).unlink()
     outcome = upgrade(running)
     assert outcome["outcome"] == "failed"
     assert "exit status 3" in outcome["reason"]
     assert "cannot be rolled back" in outcome["reason"]
+    failed = events.wait_for("agent.upgrade_failed", AGENT)
+    assert (failed["version"], failed["previous_version"]) == ("1.1.0", "1.0.0")
+    assert failed["reason"] == outcome["reason"]
+
+
+def test_an_upgrade_for_which_systemd_is_out_of_reach_has_failed_and_changes_nothing(
+    running: Host, events: Subscriber
+) -> None:
+    pid = running.corerl("backwash")["main_pid"]
+    with bus_away():
+        wait_for(lambda: running.health()["systemd"]["status"] == "unreachable", what="the loss of systemd")
+        detail = upgrade(running, code=503)["detail"]
+    failed = events.wait_for("agent.upgrade_failed", AGENT)
+    assert (failed["version"], failed["previous_version"], failed["reason"]) == ("1.0.0", "1.0.0", detail)
+    wait_for(lambda: running.health()["systemd"]["status"] == "connected", timeout=20, what="systemd")
+    assert (running.corerl("backwash")["main_pid"], running.corerl("backwash")["version"]) == (pid, "1.0.0")
 
 
 def test_a_stopped_or_unknown_agent_is_not_upgraded(running: Host) -> None:

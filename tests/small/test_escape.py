@@ -65,7 +65,7 @@ def test_a_unit_name_leads_back_to_its_service(text: str, kind: KindName) -> Non
     try:
         identity = identify(kind, text)
     except InvalidId:
-        assert len(escape(text)) > 200
+        assert text in {".", ".."} or len(escape(text)) > 200
         return
     assert parse_unit(identity.unit) == identity
     assert object_path_to_unit(unit_to_object_path(identity.unit)) == identity.unit

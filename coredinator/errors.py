@@ -29,6 +29,10 @@ class ExecutableNotFound(CoredinatorError):
     """The base path holds no executable that fits."""
 
 
+class FilesUnavailable(CoredinatorError):
+    """The disk that holds configs and executables does not answer."""
+
+
 class UnitConflict(CoredinatorError):
     """The unit is in use in a way that the request contradicts."""
 

@@ -161,6 +161,7 @@ class Runtime:
                 self._supervisor.handle(event)
             case Connected(identity):
                 self._identity = identity
+                self._supervisor.stocktaking.outdate()
                 _log.info(
                     "connected to the %s systemd, version %d", self.systemd.scope, self.systemd.version,
                     extra={"message_id": MessageId.SYSTEMD_FOUND},
@@ -169,6 +170,7 @@ class Runtime:
             case Reloaded():
                 self._stale.set()
             case Disconnected(reason):
+                self._supervisor.stocktaking.outdate()
                 self._oriented.set()
                 _log.warning("systemd is out of reach: %s", reason, extra={"message_id": MessageId.SYSTEMD_LOST})
 
@@ -193,6 +195,9 @@ class Runtime:
         except (SystemdError, StoreError) as error:
             if self.systemd.down_reason is None:
                 _log.warning("%s; will be tried again", error)
+            return False
+        except Exception:  # noqa: BLE001  # it is logged; nobody else would look after the units
+            _log.exception("systemd and the records were not compared; will be tried again")
             return False
         return True
 
@@ -220,6 +225,8 @@ class Runtime:
     async def _look_after(self) -> None:
         self.mirror.check()
         await self.systemd.wait_available()
+        if not self._supervisor.stocktaking.is_current:
+            return  # another systemd was met while this waited
         await self._supervisor.stocktaking.resynchronise()
         await self.event_bus.refresh()
         stable_since = datetime.now(UTC) - self._stable_period
@@ -232,5 +239,6 @@ class Runtime:
                 and observed.since < stable_since
             ):
                 await self._supervisor.reset_backoff(record)
-        if self._identity is not None and self.registry.meta("systemd") != str(self._identity):
+        is_current = self._supervisor.stocktaking.is_current
+        if is_current and self._identity is not None and self.registry.meta("systemd") != str(self._identity):
             await self._remember(str(self._identity))

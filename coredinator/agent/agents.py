@@ -108,11 +108,12 @@ class Agents:
     async def delete(self, agent_id: str) -> None:
         """Forget an agent that is stopped, and its demo plant. Raises UnknownService, UnitConflict."""
         record = self.known(agent_id)
-        await self._maintenance.delete(record.identity)
-        for kind in PLANT_KINDS:
-            plant = Identity(kind, agent_id)
-            if self._registry.get(plant.unit) is not None:
-                await self._maintenance.delete(plant)
+        # CoreRL last: as long as it is known, what could not be deleted can be tried again.
+        plants = [plant for kind in PLANT_KINDS if self._registry.get((plant := Identity(kind, agent_id)).unit)]
+        for identity in (*plants, record.identity):
+            self._supervisor.refuse_running(identity)
+        for identity in (*plants, record.identity):
+            await self._maintenance.delete(identity)
 
     async def change_limits(self, agent_id: str, change: Callable[[Limits], Limits]) -> list[str]:
         """Change the limits of CoreRL; return the names of those that apply at its next start."""

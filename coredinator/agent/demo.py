@@ -1,13 +1,12 @@
 """The demo agent: CoreIO and CoreRL on a simulated Tennessee Eastman plant behind an OPC UA server."""
 
-import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from coredinator.agent.agents import PLANT_KINDS, Agents, AgentStatus, load_config
 from coredinator.agent.ports import Ports, ports_of
-from coredinator.errors import ConfigError, UnknownService
+from coredinator.errors import ConfigError, FilesUnavailable, UnknownService
 from coredinator.service.config_file import read_config
 from coredinator.service.identity import Identity, identify
 from coredinator.service.record import ServiceRecord
@@ -34,7 +33,8 @@ class TepDemo:
         self._agents = agents
         self._supervisor = supervisor
         self._registry = registry
-        self._numbering = asyncio.Lock()
+        # What is being started, so that a second request for the same config finds it.
+        self._starting: list[tuple[Path, Identity]] = []
 
     async def start(self, config_path: str, coreio_id: str | None) -> DemoStatus:
         """Start a demo, or whatever is missing of the one that runs with this config.
@@ -43,10 +43,13 @@ class TepDemo:
         """
         path, _ = await load_config(config_path)
         coreio = identify(KindName.COREIO, f"{path.stem}-coreio" if coreio_id is None else coreio_id)
-        async with self._numbering:
-            running = self._running_with(path)
-            agent = running or self._next_id()
+        agent = self._running_with(path) or self._next_id()
+        starting = (path, agent)
+        self._starting.append(starting)
+        try:
             await self._agents.start_bundle(agent, coreio, path, plant=True)
+        finally:
+            self._starting.remove(starting)
         return await self.status(agent.instance)
 
     async def stop(self, agent_id: str) -> None:
@@ -73,11 +76,12 @@ class TepDemo:
         for record in self._registry.of_kind(KindName.TEP):
             if record.intent is Intent.RUNNING and same_file(record.config_path, str(path)):
                 return Identity(KindName.CORERL, record.identity.instance)
-        return None
+        return next((agent for other, agent in self._starting if same_file(str(other), str(path))), None)
 
     def _next_id(self) -> Identity:
         prefix = f"tep-demo-{datetime.now(UTC):%Y-%m-%d}-"
         taken = {record.identity.instance for record in self._registry.of_kind(KindName.TEP)}
+        taken |= {agent.instance for _, agent in self._starting}
         number = next(n for n in range(1, len(taken) + 2) if f"{prefix}{n:03}" not in taken)
         return Identity(KindName.CORERL, f"{prefix}{number:03}")
 
@@ -86,5 +90,5 @@ async def _ports(config_path: str | None) -> Ports:
     """The ports in a config, none if it has become unreadable: a status must not fail for that."""
     try:
         return ports_of(await in_file_thread(read_config, Path(config_path))) if config_path else Ports()
-    except ConfigError:
+    except (ConfigError, FilesUnavailable):
         return Ports()

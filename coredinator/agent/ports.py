@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from coredinator.errors import ConfigError
+from coredinator.errors import ConfigError, FilesUnavailable
 from coredinator.service.config_file import read_config
 from coredinator.service.record import ServiceRecord
 from coredinator.services import KindName
@@ -46,7 +46,7 @@ async def config_port(record: ServiceRecord) -> int | None:
         return None
     try:
         ports = ports_of(await in_file_thread(read_config, Path(record.config_path)))
-    except ConfigError:
+    except (ConfigError, FilesUnavailable):
         return None
     match record.identity.kind:
         case KindName.COREIO:

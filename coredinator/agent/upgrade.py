@@ -96,7 +96,7 @@ class Upgrades:
         # Once more, for others may have been quicker meanwhile; from here to the task nobody can be.
         record = self._ready(agent_id)
         if str(target.path) == record.executable:
-            self._registry.update(replace(record, pinned_version=pin), "upgrade")
+            await self._maintenance.amend(record.identity, lambda now: replace(now, pinned_version=pin), "upgrade")
             return Upgrade(agent_id, Outcome.UNCHANGED, record.version, record.version)
         work = self._replace(record, target, pin, grace or self._grace())
         return await asyncio.shield(self._keep(agent_id, work))
@@ -107,12 +107,8 @@ class Upgrades:
             agent_id, previous = record.identity.instance, record.previous_version
             if previous is None or agent_id in self._tasks:
                 continue
-            if record.version == previous:
-                self._registry.update(replace(record, pinned_version=previous, previous_version=None), "upgrade")
-                reason = "the manager ended before the version that runs was stopped"
-                self._tell(record, "upgrade_failed", MessageId.UPGRADE_FAILED, previous, previous, reason)
-            else:
-                self._keep(agent_id, self._on_trial(record, previous, self._grace()))
+            begun = record.version != previous
+            self._keep(agent_id, self._on_trial(record, previous, self._grace()) if begun else self._give_up(record))
 
     async def close(self) -> None:
         """Let go of what is under way; the next manager goes on with it."""
@@ -150,38 +146,53 @@ class Upgrades:
             raise
         return await self._on_trial(record, previous, grace)
 
+    async def _give_up(self, record: ServiceRecord) -> Upgrade:
+        """End an upgrade that a manager left before the old version was stopped."""
+        previous = record.previous_version
+        reason = "the manager ended before the version that runs was stopped"
+        await self._end_trial(record, pin=previous)
+        self._tell(record, "upgrade_failed", MessageId.UPGRADE_FAILED, previous, previous, reason)
+        return Upgrade(record.identity.instance, Outcome.FAILED, previous, previous, reason)
+
     async def _on_trial(self, record: ServiceRecord, previous: str | None, grace: float) -> Upgrade:
         reason = await self._proves_itself(record, grace)
-        current = self._registry.get(record.unit)
-        now = current or record
+        now = self._registry.get(record.unit) or record
         agent_id, version = now.identity.instance, now.version
-        if current is None or current.intent is Intent.STOPPED:
-            reason = f"the agent was {'deleted' if current is None else 'stopped'} meanwhile"
-            self._end_trial(now)
-            self._tell(now, "upgrade_failed", MessageId.UPGRADE_FAILED, version, previous, reason)
-            return Upgrade(agent_id, Outcome.STOPPED, version, previous, reason)
+        if reason is not None:
+            try:
+                await self._roll_back(now, previous)
+            except (CoredinatorError, SystemdError) as error:
+                reason = f"{reason}; and it cannot be rolled back: {error}"
+            else:
+                self._tell(now, "rolled_back", MessageId.ROLLED_BACK, version, previous, reason)
+                return Upgrade(agent_id, Outcome.ROLLED_BACK, previous, previous, reason)
+        await self._end_trial(now)
+        outcome = Outcome.UPGRADED if reason is None else Outcome.FAILED
+        if (given_up := self._why_given_up(record)) is not None:
+            outcome, reason = Outcome.STOPPED, given_up
         if reason is None:
-            self._end_trial(now)
             self._tell(now, "upgraded", MessageId.UPGRADED, version, previous)
-            return Upgrade(agent_id, Outcome.UPGRADED, version, previous)
-        try:
-            await self._roll_back(now, previous)
-        except (CoredinatorError, SystemdError) as error:
-            self._end_trial(now)
-            both = f"{reason}; and it cannot be rolled back: {error}"
-            self._tell(now, "upgrade_failed", MessageId.UPGRADE_FAILED, version, previous, both)
-            return Upgrade(agent_id, Outcome.FAILED, version, previous, both)
-        self._tell(now, "rolled_back", MessageId.ROLLED_BACK, version, previous, reason)
-        return Upgrade(agent_id, Outcome.ROLLED_BACK, previous, previous, reason)
+        else:
+            self._tell(now, "upgrade_failed", MessageId.UPGRADE_FAILED, version, previous, reason)
+        return Upgrade(agent_id, outcome, version, previous, reason)
+
+    def _why_given_up(self, record: ServiceRecord) -> str | None:
+        """Why nobody waits for the agent to run any more, None if somebody does."""
+        now = self._registry.get(record.unit)
+        if now is None:
+            return "the agent was deleted meanwhile"
+        return "the agent was stopped meanwhile" if now.intent is Intent.STOPPED else None
 
     async def _roll_back(self, record: ServiceRecord, previous: str | None) -> None:
         if previous is None:
             raise ExecutableNotFound("the version that ran before is not known")
-        await self._maintenance.restart(
-            record.identity,
-            f"rollback to {previous}",
-            lambda now: replace(now, pinned_version=previous, previous_version=None),
-        )
+
+        def back(now: ServiceRecord) -> ServiceRecord:
+            if now.intent is Intent.STOPPED:
+                raise UnitConflict("the agent was stopped meanwhile")
+            return replace(now, pinned_version=previous, previous_version=None)
+
+        await self._maintenance.restart(record.identity, f"rollback to {previous}", back)
 
     async def _proves_itself(self, record: ServiceRecord, grace: float) -> str | None:
         """Why the version that runs now is no good, None if it is, or if nobody wants it any more."""
@@ -190,7 +201,7 @@ class Upgrades:
         deadline = asyncio.get_running_loop().time() + grace
         while True:
             now = self._registry.get(record.unit)
-            if now is None or now.intent is Intent.STOPPED:
+            if now is None or self._why_given_up(record) is not None:
                 return None
             if (problem := why_failed(now)) is not None:
                 return problem
@@ -200,10 +211,11 @@ class Upgrades:
                 return why_unproven(now, grace, probed=probed)
             await asyncio.sleep(_LOOK_AGAIN)
 
-    def _end_trial(self, record: ServiceRecord) -> None:
-        now = self._registry.get(record.unit)
-        if now is not None and now.previous_version is not None:
-            self._registry.update(replace(now, previous_version=None), "upgrade")
+    async def _end_trial(self, record: ServiceRecord, *, pin: str | None = None) -> None:
+        def ended(now: ServiceRecord) -> ServiceRecord:
+            return replace(now, previous_version=None, pinned_version=pin or now.pinned_version)
+
+        await self._maintenance.amend(record.identity, ended, "upgrade")
 
     def _keep(self, agent_id: str, work: Coroutine[None, None, Upgrade]) -> asyncio.Task[Upgrade]:
         task = self._tasks[agent_id] = asyncio.create_task(work)

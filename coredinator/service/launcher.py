@@ -17,11 +17,13 @@ from coredinator.service.units import UnitCache
 from coredinator.service.workload import workload_properties
 from coredinator.services import Catalogue, Definition, KindName
 from coredinator.systemd import (
+    JobResult,
     NoSuchUnit,
     SystemdError,
     SystemdManager,
     SystemdUnavailable,
     UnitExists,
+    UnitProperties,
 )
 from coredinator.utils.fleeting_threads import in_file_thread
 
@@ -54,12 +56,15 @@ class Launcher:
         it from running. Raises UnitConflict, and what comes behind the unit concerned is as it was;
         SystemdUnavailable, and what does not run yet stays pending; StoreError, and nothing has changed.
         """
-        ready = await self._prepare(wanted)
+        cause = "recovery" if due else "request"
+        if not due:
+            wanted = tuple(replace(record, error=None) for record in wanted)
+        ready = await self._prepare(wanted, cause)
         if not ready:
             return
         before = [(record.unit, self._registry.get(record.unit)) for record in ready]
         try:
-            await self._registry.commit(ready, "request")
+            await self._registry.commit(ready, cause)
         except StoreError:
             if not due:
                 raise
@@ -67,9 +72,9 @@ class Launcher:
                 self._registry.update(record, "recovery")
         for number, record in enumerate(ready, 1):
             try:
-                await self._run(record)
+                await self._run(record, cause)
             except UnitConflict:
-                self._registry.restore(before[number:], "request")
+                self._registry.restore(before[number:], cause)
                 raise
         # A manager that is killed after the answer leaves no start behind to be carried out once more.
         await self._registry.written()
@@ -90,30 +95,37 @@ class Launcher:
                 found.append(error)
         return found
 
-    async def _prepare(self, wanted: Sequence[ServiceRecord]) -> list[ServiceRecord]:
-        """The records of services that are about to start, without those that cannot."""
-        pending = [replace(record, intent=Intent.RUNNING, pending=Pending.START, error=None) for record in wanted]
+    async def _prepare(self, wanted: Sequence[ServiceRecord], cause: str) -> list[ServiceRecord]:
+        """The records of services that are about to start, without those that cannot.
+
+        The error of the last try stays with one that is tried again until it runs.
+        """
+        pending = [replace(record, intent=Intent.RUNNING, pending=Pending.START) for record in wanted]
         ready: list[ServiceRecord] = []
         for record, found in zip(pending, await in_file_thread(self._find_each, pending), strict=True):
             if isinstance(found, ExecutableNotFound):
-                await self._impossible(record, str(found))
+                await self._impossible(record, str(found), cause)
             else:
                 version = str(found.version) if found.version else None
                 ready.append(replace(record, executable=str(found.path), version=version))
         return ready
 
-    async def _run(self, record: ServiceRecord) -> None:
+    async def _run(self, record: ServiceRecord, cause: str) -> None:
+        before = self._units.get(record.unit)
         try:
-            await self._launch(record)
+            result = await self._launch(record)
         except UnitExists as error:
-            await self._impossible(record, f"{error}; it is held by another program")
+            await self._impossible(record, f"{error}; it is held by another program", cause)
             raise UnitConflict(f"{record.unit} exists already and cannot be replaced; see systemctl status") from error
         except SystemdUnavailable:
             raise  # the start stays pending and is carried out when systemd is back
         except SystemdError as error:
-            await self._impossible(record, str(error))
+            await self._impossible(record, str(error), cause)
         else:
-            self._registry.clear_pending(record.unit, "request")
+            if (problem := why_not_begun(result, before, self._units.get(record.unit))) is None:
+                self._registry.clear_pending(record.unit, cause)
+            else:
+                await self._impossible(record, f"{problem}; see systemctl status {record.unit}", cause)
 
     def definition(self, record: ServiceRecord) -> Definition:
         """How the service is to be run. Raises ExecutableNotFound for one that is not declared any more."""
@@ -132,7 +144,7 @@ class Launcher:
             try:
                 await in_file_thread(read_config, Path(record.config_path))
             except ConfigError as error:
-                await self._impossible(record, str(error))
+                await self._impossible(record, str(error), "recovery")
                 return
         await self.start(record, due=True)
         if (now := self._registry.get(record.unit)) is not None and now.error is None:
@@ -184,6 +196,11 @@ class Launcher:
         """Why the service's state changes, if it does so now."""
         return self._causes.get(record.unit, "request" if record.pending else "systemd")
 
+    def forget(self, unit: str) -> None:
+        """Drop what is kept of a unit that is neither loaded nor known."""
+        self._created.pop(unit, None)
+        self._units.forget(unit)
+
     async def discard(self, unit: str) -> None:
         """Make systemd forget the unit."""
         self._created.pop(unit, None)
@@ -196,32 +213,49 @@ class Launcher:
         declared = self._catalogue.find(record.identity.kind, record.identity.instance)
         return record if declared is None else replace(record, config_path=declared.config_path)
 
-    async def _launch(self, record: ServiceRecord) -> None:
+    async def _launch(self, record: ServiceRecord) -> JobResult:
         properties = workload_properties(record, self.definition(record), systemd_version=self._systemd.version)
         unit = self._units.get(record.unit)
         if unit is not None and unit.active_state == "inactive" and self._created.get(record.unit) == properties:
             with suppress(NoSuchUnit):  # unloaded in this moment: make it anew
-                await self._systemd.start_unit(record.unit, job_timeout=_START_TIMEOUT)
-                return
+                return await self._systemd.start_unit(record.unit, job_timeout=_START_TIMEOUT)
         if unit is not None:
             await self.discard(record.unit)
         try:
-            await self._make(record.unit, properties)
+            result = await self._make(record.unit, properties)
         except UnitExists:
             await self.discard(record.unit)
-            await self._make(record.unit, properties)
+            result = await self._make(record.unit, properties)
         self._created[record.unit] = properties
+        return result
 
-    async def _make(self, unit: str, properties: dict[str, object]) -> None:
+    async def _make(self, unit: str, properties: dict[str, object]) -> JobResult:
         self._units.announce(unit, properties)
-        await self._systemd.start_transient_unit(unit, properties, job_timeout=_START_TIMEOUT)
+        return await self._systemd.start_transient_unit(unit, properties, job_timeout=_START_TIMEOUT)
 
-    async def _impossible(self, record: ServiceRecord, error: str) -> None:
+    async def _impossible(self, record: ServiceRecord, error: str, cause: str) -> None:
         before = self._registry.get(record.unit)
         failed = replace(record, pending=None, error=error)
-        await self._registry.commit([failed], "request")
+        await self._registry.commit([failed], cause)
         if before is None or before.error != error:
             _log.error(
                 "%s cannot be started: %s", record.identity.service_id, error,
                 extra=log_fields(failed, MessageId.START_IMPOSSIBLE),
             )  # fmt: skip
+
+
+def why_not_begun(result: JobResult, before: UnitProperties | None, after: UnitProperties | None) -> str | None:
+    """Why a start that systemd has taken began no process, None if it did, or if somebody called it off.
+
+    An unmet condition counts as done; each start that is really begun gets an invocation id of its own.
+    """
+    former = b"" if before is None else before.invocation_id
+    if after is None or after.active_state != "inactive" or after.invocation_id not in {b"", former}:
+        return None
+    match result:
+        case JobResult.DEPENDENCY:
+            return "a unit that it requires could not be started"
+        case JobResult.DONE | JobResult.SKIPPED | JobResult.OTHER:
+            return "a condition of the unit, or of a drop-in, is not met"
+        case _:
+            return None

@@ -1,6 +1,6 @@
 """What is done to a service that exists: restarted, limited anew, forgotten."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +28,11 @@ def _as_it_is(record: ServiceRecord) -> ServiceRecord:
 
 
 class Maintenance:
-    """Operations on known services, each under the unit's lock; `settle` looks at a unit afterwards."""
+    """Operations on known services, each under the unit's lock.
+
+    `ready` returns once systemd can be called and what it has loaded is known, `settle` looks at a
+    unit afterwards.
+    """
 
     def __init__(
         self,
@@ -37,6 +41,7 @@ class Maintenance:
         units: UnitCache,
         launcher: Launcher,
         locks: KeyedLock,
+        ready: Callable[[], Awaitable[None]],
         settle: Callable[[str], None],
     ) -> None:
         self._systemd = systemd
@@ -44,7 +49,14 @@ class Maintenance:
         self._units = units
         self._launcher = launcher
         self._locks = locks
+        self._ready = ready
         self._settle = settle
+
+    async def amend(self, identity: Identity, change: Callable[[ServiceRecord], ServiceRecord], cause: str) -> None:
+        """Change the record of a service, if there is one."""
+        async with self._locks.hold(identity.unit):
+            if (record := self._registry.get(identity.unit)) is not None:
+                self._registry.update(change(record), cause)
 
     async def restart(
         self, identity: Identity, cause: str, change: Callable[[ServiceRecord], ServiceRecord] = _as_it_is
@@ -63,7 +75,7 @@ class Maintenance:
             found = await self._launcher.find(wanted)
             if (problem := await in_file_thread(why_not_runnable, found.path)) is not None:
                 raise ExecutableNotFound(problem)
-            await self._systemd.wait_available()
+            await self._ready()
             self._registry.note(record, cause)
             await self._launcher.start(wanted)
         self._settle(identity.unit)
@@ -78,17 +90,17 @@ class Maintenance:
             same = current is not None and current.observed.main_pid == record.observed.main_pid
             if current is None or not same or current.intent is not Intent.RUNNING:
                 return
-            await self._systemd.wait_available()
+            await self._ready()
             with suppress(NoSuchUnit):  # it ended in this moment
                 await self._launcher.restart_in_place(current, "health")
         self._settle(record.unit)
 
     async def delete(self, identity: Identity) -> None:
         """Forget a service that is at rest. Raises UnknownService, UnitConflict, SystemdUnavailable."""
+        await self._ready()
         async with self._locks.hold(identity.unit):
             self._known(identity)
             if self._units.get(identity.unit) is not None:
-                await self._systemd.wait_available()
                 # Asked anew: of a stop that has just ended a job can be left in what the signals told.
                 unit = await self._units.verify(identity.unit)
                 if unit is not None and not unit.at_rest:
@@ -102,6 +114,7 @@ class Maintenance:
         Raises UnknownService, InvalidLimits, UnitConflict for a limit that a drop-in sets,
         SystemdError, StoreError; nothing has changed then.
         """
+        await self._ready()
         async with self._locks.hold(identity.unit):
             record = self._known(identity)
             own = change(record.limits or Limits())

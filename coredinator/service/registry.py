@@ -75,7 +75,7 @@ class Registry:
         for row in rows:
             try:
                 record = record_from_row(row)
-            except (CoredinatorError, ValueError) as error:
+            except (CoredinatorError, ValueError, TypeError, AttributeError) as error:
                 _log.error("left out the record of unit %s: %s", row["unit"], error)
             else:
                 self._put(record)
@@ -140,9 +140,9 @@ class Registry:
         self._write_soon(record.unit)
 
     def clear_pending(self, unit: str, cause: str) -> None:
-        """Note that a start or stop has been seen through."""
+        """Note that a start or stop has been seen through; what stood against it is over."""
         if (record := self._records.get(unit)) is not None:
-            self.update(replace(record, pending=None), cause)
+            self.update(replace(record, pending=None, error=None), cause)
 
     async def forget(self, identity: Identity) -> None:
         """Drop the record of a service, and return when that is on stable storage.
@@ -228,7 +228,9 @@ class Registry:
     def restore(self, before: Sequence[tuple[str, ServiceRecord | None]], cause: str) -> None:
         """Have the records as they were, soon also on the disk; None is that of a unit that was not known."""
         for unit, record in before:
-            current = self._records[unit]
+            current = self._records.get(unit)
+            if current is None:
+                continue  # forgotten meanwhile
             if record is None:
                 self._drop(current)
                 self.write()

@@ -59,7 +59,10 @@ def record_to_row(record: ServiceRecord) -> Row:
 
 
 def record_from_row(row: Row) -> ServiceRecord:
-    """Read a row of `services`. Raises ValueError or InvalidId for one that makes no sense."""
+    """Read a row of `services`.
+
+    Raises ValueError, TypeError, AttributeError or InvalidId for one that makes no sense.
+    """
     return ServiceRecord(
         identity=identify(KindName(row["kind"]), row["instance"]),
         agent_id=row["agent_id"],
@@ -72,7 +75,7 @@ def record_from_row(row: Row) -> ServiceRecord:
         previous_version=row["previous_version"],
         coreio_id=row["coreio_id"],
         error=row["error"],
-        limits=Limits(**json.loads(row["limits"])) if row["limits"] else None,
+        limits=_limits(json.loads(row["limits"])) if row["limits"] else None,
         health=Health(**json.loads(row["health"])) if row["health"] else None,
         observed=Observation(
             state=State(row["state"]),
@@ -86,6 +89,12 @@ def record_from_row(row: Row) -> ServiceRecord:
             frozen=bool(row["frozen"]),
         ),
     )
+
+
+def _limits(values: dict[str, Any]) -> Limits:
+    if not all(isinstance(value, int) for value in values.values()):
+        raise ValueError(f"limits {values} are no numbers")
+    return Limits(**values)
 
 
 def transition_to_row(transition: Transition) -> Row:

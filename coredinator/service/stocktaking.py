@@ -13,8 +13,10 @@ from coredinator.service.record import Pending, ServiceRecord
 from coredinator.service.registry import Registry
 from coredinator.service.state import State
 from coredinator.service.units import UnitCache
-from coredinator.systemd import ListedUnit
+from coredinator.systemd import ListedUnit, SystemdUnavailable
 
+_PATIENCE = 2.0
+"""Seconds for which a request waits until all that is loaded is known."""
 _AT_ONCE = 32
 """Units that are asked about at a time; each answer may be 20 kB."""
 
@@ -48,6 +50,26 @@ class Stocktaking:
         self._late_reads = late_reads
         self._settle = settle
         self._settle_soon = settle_soon
+        self._connections = 0
+        self._current = asyncio.Event()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether all that is loaded has been looked at since systemd was last met."""
+        return self._current.is_set()
+
+    def outdate(self) -> None:
+        """Note that systemd has gone, or is another one: what was known says nothing of it."""
+        self._connections += 1
+        self._current.clear()
+
+    async def wait_current(self) -> None:
+        """Return once all that is loaded is known. Raises SystemdUnavailable."""
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await self._current.wait()
+        except TimeoutError:
+            raise SystemdUnavailable("the units of systemd are not known yet; try again in a moment") from None
 
     async def take(self, *, fresh: bool, autostart: Iterable[ServiceRecord] = ()) -> list[ServiceRecord]:
         """Learn what is loaded, adopt what is not known, and return the starts that are due.
@@ -55,6 +77,7 @@ class Stocktaking:
         With `fresh` this run of systemd has not been asked for the wanted services yet. Those in
         `autostart` of which nothing is known are due, too. `carry_out` starts them.
         """
+        connection = self._connections
         listed = await self._units.list()
         for name in sorted(self._units.names() - listed.keys()):
             await self._observer.verify(name)
@@ -78,6 +101,8 @@ class Stocktaking:
         due = [replace(record, pending=Pending.START) for record in wanted]
         for record in due:
             self._registry.update(record, "recovery")
+        if connection == self._connections:
+            self._current.set()
         return due
 
     async def carry_out(self) -> None:

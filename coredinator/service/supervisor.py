@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from coredinator.errors import StoreError, UnitConflict
+from coredinator.errors import CoredinatorError, UnitConflict
 from coredinator.logs import MessageId
 from coredinator.service.decide import Decision, decide
 from coredinator.service.identity import Identity, parse_unit
@@ -44,7 +44,9 @@ class Supervisor:
         self._launcher = Launcher(systemd, registry, self._units, base_path, self._catalogue)
         self._observer = Observer(systemd, registry, self._units, catalogue, self._launcher.cause)
         self._locks = KeyedLock()
-        self.maintenance = Maintenance(systemd, registry, self._units, self._launcher, self._locks, self._settle_soon)
+        self.maintenance = Maintenance(
+            systemd, registry, self._units, self._launcher, self._locks, self._wait_ready, self._settle_soon
+        )
         self._late_reads = LateReads(self._read_late)
         self.stocktaking = Stocktaking(
             registry, self._units, self._observer, self._late_reads, self._settle_safely, self._settle_soon
@@ -61,6 +63,7 @@ class Supervisor:
         """
         for wanted in (order.wanted for order in orders if order.wanted.limits is not None):
             refuse_contradiction(wanted, self._launcher.definition(wanted))
+        await self._wait_ready()
         self._late_reads.hold_off()
         due: list[ServiceRecord] = []
         async with AsyncExitStack() as locks:
@@ -74,7 +77,6 @@ class Supervisor:
                 else:
                     due.append(wanted)
             if due:
-                await self._systemd.wait_available()
                 await self._launcher.start(*due)
         for wanted in due:
             self._settle_soon(wanted.unit)
@@ -87,25 +89,32 @@ class Supervisor:
                 f"stop it before it is started with {config_path}"
             )
 
+    def refuse_running(self, identity: Identity) -> None:
+        """Raise UnitConflict if the service is up."""
+        if self._is_up(identity.unit):
+            raise UnitConflict(f"{identity.unit} is up; stop it before it is deleted")
+
     async def stop(self, identity: Identity) -> None:
-        """Have the service stopped and return when its processes are gone. Unknown ones are stopped."""
+        """Have the service stopped and return when its processes are gone. Unknown ones are stopped.
+
+        Raises SystemdUnavailable, StoreError.
+        """
+        await self._wait_ready()
         self._late_reads.hold_off()
         async with self._locks.hold(identity.unit):
             record = self._registry.get(identity.unit)
             if record is None:
                 return
-            if self._units.get(identity.unit) is not None:
-                await self._systemd.wait_available()
             await self._launcher.stop(record)
         self._settle_soon(identity.unit)
 
     async def forget(self, identity: Identity) -> None:
-        """Stop the service, and drop its record and its unit."""
+        """Stop the service, and drop its record and its unit. Raises SystemdUnavailable, StoreError."""
+        await self._wait_ready()
         async with self._locks.hold(identity.unit):
             record = self._registry.get(identity.unit)
             if record is None:
                 return
-            await self._systemd.wait_available()
             await self._launcher.stop(record)
             await self._launcher.discard(identity.unit)
             await self._registry.forget(identity)
@@ -143,6 +152,11 @@ class Supervisor:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _wait_ready(self) -> None:
+        """Return once systemd can be called and what it has loaded is known. Raises SystemdUnavailable."""
+        await self._systemd.wait_available()
+        await self.stocktaking.wait_current()
 
     def _is_up(self, unit: str) -> bool:
         properties = self._units.get(unit)
@@ -199,8 +213,10 @@ class Supervisor:
         """Settle a unit; trouble with one never touches another, and is met again on the slow timer."""
         try:
             await self._settle(name, look)
-        except (SystemdError, StoreError, UnitConflict) as error:
+        except (CoredinatorError, SystemdError) as error:
             _log.warning("%s: %s; will be tried again", name, error)
+        except Exception:  # noqa: BLE001  # it is logged; one unit must not end what looks after all of them
+            _log.exception("%s was not looked after; will be tried again", name)
 
     async def _settle(self, name: str, look: Look) -> None:
         async with self._locks.hold(name):
@@ -220,6 +236,8 @@ class Supervisor:
                     self._operator_said(record, Intent.RUNNING)
                 case _ if record is None:
                     await self._systemd.unref(name)  # taken, perhaps, while it was being forgotten
+                    if unit is None:
+                        self._launcher.forget(name)
                 case _ if unit is not None and _is_being_restarted(record, unit):
                     pass  # it is started once it is at rest, should whoever was about to do it be gone
                 case _:
@@ -238,7 +256,9 @@ class Supervisor:
             return
         await self._observer.verify(record.unit)
         again = decide(record, self._units.get(record.unit), fresh_systemd=False)
-        if again is Decision.WANT_STOPPED and not await self._systemd.is_stopping():
+        if again is not Decision.WANT_STOPPED or await self._systemd.is_stopping():
+            return
+        if self.stocktaking.is_current:  # a systemd that was met just now has been asked for nothing yet
             self._operator_said(record, Intent.STOPPED)
 
     def _operator_said(self, record: ServiceRecord, intent: Intent) -> None:

@@ -1,8 +1,8 @@
 """What systemd says of the workload units, kept current by its signals."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Iterable, Mapping
+from itertools import count
 
 from coredinator.service.identity import WORKLOAD_PATTERN, parse_unit
 from coredinator.systemd import ListedUnit, Listing, SystemdManager, UnitChanged, UnitProperties
@@ -20,7 +20,9 @@ class UnitCache:
     def __init__(self, systemd: SystemdManager) -> None:
         self._systemd = systemd
         self._units: dict[str, UnitProperties] = {}
-        self._signals: Counter[str] = Counter()
+        # When a unit was last heard of, in the order of all signals.
+        self._signals: dict[str, int] = {}
+        self._signal = count(1)
         self._removals: dict[str, asyncio.Event] = {}
         self._read: dict[str, bytes] = {}
         self._announced: dict[str, UnitProperties] = {}
@@ -38,7 +40,7 @@ class UnitCache:
 
     def apply(self, event: UnitChanged) -> UnitProperties:
         """Take in a signal."""
-        self._signals[event.unit] += 1
+        self._signals[event.unit] = next(self._signal)
         known = self._units.get(event.unit) or self._announced.pop(event.unit, None) or UnitProperties(event.unit)
         unit = known.merge(event.properties)
         self._units[event.unit] = unit
@@ -58,7 +60,7 @@ class UnitCache:
 
     def announce_removal(self, unit: str) -> None:
         """Systemd says that it unloads the unit. A daemon-reload says so too: ask before believing it."""
-        self._signals[unit] += 1
+        self._signals[unit] = next(self._signal)
         if (removal := self._removals.get(unit)) is not None:
             removal.set()
 
@@ -72,10 +74,10 @@ class UnitCache:
     async def read(self, unit: str) -> UnitProperties:
         """Read all properties of a loaded unit."""
         for _ in range(_READ_ATTEMPTS):
-            before = self._signals[unit]
+            before = self._signals.get(unit)
             properties = await self._systemd.unit_properties(unit)
             self._read[unit] = properties.invocation_id
-            if self._signals[unit] == before:
+            if self._signals.get(unit) == before:
                 self._units[unit] = properties
                 return properties
             # What signals carry is newer than this answer; the rest comes with none.
@@ -84,9 +86,9 @@ class UnitCache:
 
     async def state_since(self, unit: str) -> int | None:
         """When the state of a loaded unit last changed, in µs; None if it does so at this moment."""
-        before = self._signals[unit]
+        before = self._signals.get(unit)
         since = await self._systemd.state_change(unit)
-        return since if self._signals[unit] == before else None
+        return since if self._signals.get(unit) == before else None
 
     def remember(self, unit: UnitProperties) -> UnitProperties | None:
         """Take in what is remembered of a unit, unless more is known; what is known then, None if it is outdated.
@@ -112,6 +114,12 @@ class UnitCache:
             self._drop(unit)
             return None
         return await self.read(unit)
+
+    def forget(self, unit: str) -> None:
+        """Drop what is kept of a unit that is neither loaded nor known."""
+        self._drop(unit)
+        self._signals.pop(unit, None)
+        self._told_to_stop.discard(unit)
 
     async def discard(self, unit: str, *, job_timeout: float, removal_timeout: float) -> None:
         """Make systemd forget the unit: stop it, clear its failure, give up our reference."""

@@ -127,8 +127,9 @@ class BusConnection:
         while self._connection is None:
             try:
                 connection = await asyncio.wrap_future(_openers.submit(_open, self._bus))
-            except GLib.Error as error:
-                self._lost(f"cannot connect to the message bus: {error.message}")
+            except (GLib.Error, RuntimeError) as error:  # RuntimeError: the system grants no thread
+                reason = error.message if isinstance(error, GLib.Error) else str(error)
+                self._lost(f"cannot connect to the message bus: {reason}")
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, _RECONNECT_MAX)
                 continue

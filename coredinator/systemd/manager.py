@@ -47,6 +47,7 @@ _MANAGER = "org.freedesktop.systemd1.Manager"
 _PROPERTIES = "org.freedesktop.DBus.Properties"
 _BUS = "org.freedesktop.DBus"
 _FINISHED_JOBS_KEPT = 1024
+_HELLO_PAUSE = 1.0
 _NO_OTHER_UNITS = GLib.Variant("a(sa(sv))", [])
 
 
@@ -99,7 +100,7 @@ class SystemdManager:
             Gio.BusType.SYSTEM if scope is Scope.SYSTEM else Gio.BusType.SESSION,
             self._matches(),
             on_up=self._reconnected,
-            on_down=self._lost,
+            on_down=self._disconnected,
         )
 
     @property
@@ -122,8 +123,7 @@ class SystemdManager:
 
     async def close(self) -> None:
         """Close the connection. systemd drops the references that it held."""
-        if self._introduction is not None:
-            self._introduction.cancel()
+        self._end_introduction()
         await self._bus.close()
 
     async def wait_available(self) -> None:
@@ -289,21 +289,29 @@ class SystemdManager:
         self._introduce()
 
     def _introduce(self) -> None:
-        if self._introduction is not None:
-            self._introduction.cancel()
+        self._end_introduction()
         self._introduction = asyncio.get_running_loop().create_task(self._say_hello())
 
+    def _end_introduction(self) -> None:
+        if self._introduction is not None:
+            self._introduction.cancel()
+
+    def _disconnected(self, reason: str) -> None:
+        self._end_introduction()  # whoever comes next is greeted anew
+        self._lost(reason)
+
     async def _say_hello(self) -> None:
-        """Ask for signals (systemd emits none without Subscribe) and learn who answers."""
-        try:
-            with contextlib.suppress(AlreadySubscribed):  # it can survive a daemon-reexec
-                await self._call("Subscribe", None, "Subscribe", introduced=False)
-            version = await self._manager_property("Version", introduced=False)
-            started = await self._manager_property("UserspaceTimestamp", introduced=False)
-        except SystemdError as error:
-            # Whoever takes the name next is announced by NameOwnerChanged.
-            self._lost(str(error))
-            return
+        """Ask for signals (systemd emits none without Subscribe) and learn who answers, until somebody does."""
+        while True:
+            try:
+                with contextlib.suppress(AlreadySubscribed):  # it can survive a daemon-reexec
+                    await self._call("Subscribe", None, "Subscribe", introduced=False)
+                version = await self._manager_property("Version", introduced=False)
+                started = await self._manager_property("UserspaceTimestamp", introduced=False)
+                break
+            except SystemdError as error:
+                self._lost(str(error))
+                await asyncio.sleep(_HELLO_PAUSE)
         digits = re.match(r"\d+", str(version))
         self._version = int(digits[0]) if digits else 0
         self._down_reason = None
@@ -359,7 +367,7 @@ class SystemdManager:
         if new:
             self._introduce()
         else:
-            self._lost("systemd left the bus")
+            self._disconnected("systemd left the bus")
 
     def _job_finished(self, job: str, result: JobResult) -> None:
         waiter = self._jobs.pop(job, None)

@@ -5,10 +5,15 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from typing import Any
+
+from coredinator.errors import FilesUnavailable
 
 _LINGER = 2.0
 _FILE_THREADS = 2
-"""A slow or hung disk holds up so many threads and no more."""
+_PATIENCE = 10.0
+_STAND_INS = 30
+"""So many threads that a disk holds are replaced by others."""
 
 
 class FleetingThreads(Executor):
@@ -26,6 +31,7 @@ class FleetingThreads(Executor):
         self._changed = threading.Condition()
         self._threads = 0
         self._idle = 0
+        self._stuck = 0
 
     def submit[**P, T](self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Call `fn` in a thread. Raises RuntimeError if there is no thread and the system grants none."""
@@ -45,9 +51,25 @@ class FleetingThreads(Executor):
             self._work.append(work)
             if len(self._work) <= self._idle:
                 self._changed.notify()
-            elif self._threads < self._limit:
+            elif self._may_begin():
                 self._begin(work)
         return outcome
+
+    def stand_in(self, outcome: Future[Any]) -> None:
+        """Allow one thread more until the work with this outcome, which takes too long, is done."""
+
+        def done(_: Future[Any]) -> None:
+            with self._changed:
+                self._stuck -= 1
+
+        with self._changed:
+            self._stuck += 1
+            if len(self._work) > self._idle and self._may_begin():
+                self._begin(self._work[-1])
+        outcome.add_done_callback(done)
+
+    def _may_begin(self) -> bool:
+        return self._threads < self._limit + min(self._stuck, _STAND_INS)
 
     def _begin(self, work: Callable[[], None]) -> None:
         try:
@@ -81,5 +103,17 @@ _files = FleetingThreads("files", _FILE_THREADS)
 
 
 async def in_file_thread[**P, T](function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call a function that reads configs or looks for executables, which may lie on a network disk that hangs."""
-    return await asyncio.wrap_future(_files.submit(function, *args, **kwargs))
+    """Call a function that reads configs or looks for executables, which may lie on a network disk that hangs.
+
+    Raises FilesUnavailable after 10 s.
+    """
+    work = _files.submit(function, *args, **kwargs)
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            return await asyncio.wrap_future(work)
+    except TimeoutError:
+        if not work.cancelled():  # it has begun
+            _files.stand_in(work)
+        raise FilesUnavailable(
+            f"the disk of configs and executables did not answer within {_PATIENCE:g} s; see to it and try again"
+        ) from None

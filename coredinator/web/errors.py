@@ -12,6 +12,7 @@ from coredinator import __version__
 from coredinator.errors import (
     ConfigError,
     ExecutableNotFound,
+    FilesUnavailable,
     InvalidId,
     InvalidLimits,
     StoreError,
@@ -34,6 +35,7 @@ _STATUS: dict[type[Exception], int] = {
     UnknownService: 404,
     UnitConflict: 409,
     StoreError: 503,
+    FilesUnavailable: 503,
     SystemdUnavailable: 503,
     SystemdError: 502,
 }
@@ -47,7 +49,7 @@ _MEANING = {
     413: "The body is too large",
     422: "The request is malformed, or an id cannot become the name of a unit",
     502: "systemd refused",
-    503: "systemd or the state database is out of reach, or too many large requests come at a time; try again",
+    503: "systemd, the state database or a disk is out of reach, or too many large requests come at a time; try again",
 }
 _MODELS: dict[int, type[BaseModel]] = {422: InvalidRequest}
 

@@ -113,4 +113,9 @@ class OriginGuard:
         await self._app(scope, receive, send)
 
     def _may(self, origin: str, host: str) -> bool:
-        return origin in self._allowed or "*" in self._allowed or urlsplit(origin).netloc == host
+        if origin in self._allowed or "*" in self._allowed:
+            return True
+        try:
+            return urlsplit(origin).netloc == host
+        except ValueError:  # it is no URL
+            return False

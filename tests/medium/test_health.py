@@ -1,8 +1,11 @@
 """Health checks: over HTTP, over TCP, and by systemd's watchdog."""
 
+import socket
+import socketserver
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, override
 
 import pytest
 
@@ -143,6 +146,46 @@ def test_a_port_of_ones_own_and_another_path(idle_host: Host) -> None:
     idle_host.launch()
     wait_for(lambda: (idle_host.service("gate")["health"] or {}).get("healthy"), what="healthy")
     assert (idle_host.configs / "asked").read_text().split()[0] == "/ready?now"
+
+
+def test_a_service_with_an_open_tcp_port_is_healthy(idle_host: Host) -> None:
+    idle_host.install("gate")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(10)
+        port = listener.getsockname()[1]
+        idle_host.settings(services={"gate": {"health": QUICK | {"type": "tcp", "port": port}}})
+        idle_host.launch()
+        pid = wait_for(lambda: idle_host.service("gate")["main_pid"], what="a process")
+        for _ in range(QUICK["failures"] + 2):
+            listener.accept()[0].close()
+        status = idle_host.service("gate")
+        assert status["health"] == {"healthy": True, "detail": f"answers on port {port}"}
+        assert (status["state"], status["main_pid"], status["restarts"]) == ("running", pid, 0)
+        assert "does not pass its health check" not in idle_host.log.read_text()
+
+
+class Talker(socketserver.BaseRequestHandler):
+    """Says something that is not HTTP."""
+
+    @override
+    def handle(self) -> None:
+        self.request.sendall(b"220 gate ready\r\n")
+        self.request.recv(4096)
+
+
+def test_a_service_whose_answer_is_not_http_has_failed(idle_host: Host) -> None:
+    idle_host.install("gate")
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Talker) as server, ThreadPoolExecutor(1) as pool:
+        pool.submit(server.serve_forever, 0.05)
+        port = server.server_address[1]
+        idle_host.settings(services={"gate": {"restart": "no", "health": QUICK | {"type": "http", "port": port}}})
+        try:
+            idle_host.launch()
+            health = idle_host.wait_service("gate", "failed")["health"]
+        finally:
+            server.shutdown()
+    assert not health["healthy"]
+    assert f"what 127.0.0.1 port {port} answers is not HTTP" in health["detail"]
 
 
 def test_a_service_without_an_open_tcp_port_is_restarted(idle_host: Host) -> None:

@@ -1,5 +1,6 @@
 """Making the unit of one service run, and making it stop: the calls, in their order."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
@@ -32,6 +33,7 @@ _log = logging.getLogger(__name__)
 _START_TIMEOUT = 10.0
 _STOP_TIMEOUT = 20.0
 _REMOVAL_TIMEOUT = 2.0
+_RETRY_PAUSE = 0.5
 
 
 class Launcher:
@@ -47,6 +49,7 @@ class Launcher:
         self._catalogue = catalogue
         self._created: dict[str, dict[str, object]] = {}
         self._causes: dict[str, str] = {}
+        self._failed_at: dict[str, float] = {}
 
     async def start(self, *wanted: ServiceRecord, due: bool = False) -> None:
         """Find the executables, write down the intents, make the units run, each once the one before it does.
@@ -78,6 +81,11 @@ class Launcher:
                 raise
         # A manager that is killed after the answer leaves no start behind to be carried out once more.
         await self._registry.written()
+
+    def _has_just_failed(self, record: ServiceRecord) -> bool:
+        """Whether its last start failed a moment ago."""
+        failed_at = self._failed_at.get(record.unit) if record.error else None
+        return failed_at is not None and asyncio.get_running_loop().time() < failed_at + _RETRY_PAUSE
 
     async def find(self, record: ServiceRecord) -> Executable:
         """The executable that a start would run. Raises ExecutableNotFound."""
@@ -123,7 +131,8 @@ class Launcher:
             await self._impossible(record, str(error), cause)
         else:
             if (problem := why_not_begun(result, before, self._units.get(record.unit))) is None:
-                self._registry.clear_pending(record.unit, cause)
+                self._failed_at.pop(record.unit, None)
+                self._registry.clear_error(record.unit, cause)
             else:
                 await self._impossible(record, f"{problem}; see systemctl status {record.unit}", cause)
 
@@ -139,6 +148,8 @@ class Launcher:
 
     async def start_again(self, record: ServiceRecord) -> None:
         """Carry out a start that is due, with no request that checked the config."""
+        if self._has_just_failed(record):
+            return  # what systemd tells of the last try is no reason for the next one; the slow timer is
         record = self._as_declared(record)
         if record.config_path is not None:
             try:
@@ -199,6 +210,7 @@ class Launcher:
     def forget(self, unit: str) -> None:
         """Drop what is kept of a unit that is neither loaded nor known."""
         self._created.pop(unit, None)
+        self._failed_at.pop(unit, None)
         self._units.forget(unit)
 
     async def discard(self, unit: str) -> None:
@@ -237,6 +249,7 @@ class Launcher:
         before = self._registry.get(record.unit)
         failed = replace(record, pending=None, error=error)
         await self._registry.commit([failed], cause)
+        self._failed_at[record.unit] = asyncio.get_running_loop().time()
         if before is None or before.error != error:
             _log.error(
                 "%s cannot be started: %s", record.identity.service_id, error,
@@ -248,9 +261,10 @@ def why_not_begun(result: JobResult, before: UnitProperties | None, after: UnitP
     """Why a start that systemd has taken began no process, None if it did, or if somebody called it off.
 
     An unmet condition counts as done; each start that is really begun gets an invocation id of its own.
+    Of a unit that has not changed at all, systemd tells nothing.
     """
     former = b"" if before is None else before.invocation_id
-    if after is None or after.active_state != "inactive" or after.invocation_id not in {b"", former}:
+    if after is not None and (after.active_state != "inactive" or after.invocation_id not in {b"", former}):
         return None
     match result:
         case JobResult.DEPENDENCY:

@@ -140,7 +140,12 @@ class Registry:
         self._write_soon(record.unit)
 
     def clear_pending(self, unit: str, cause: str) -> None:
-        """Note that a start or stop has been seen through; what stood against it is over."""
+        """Note that a start or stop has been seen through."""
+        if (record := self._records.get(unit)) is not None:
+            self.update(replace(record, pending=None), cause)
+
+    def clear_error(self, unit: str, cause: str) -> None:
+        """Note that a start has been seen through, and that what stood against it is over."""
         if (record := self._records.get(unit)) is not None:
             self.update(replace(record, pending=None, error=None), cause)
 

@@ -240,9 +240,11 @@ class Supervisor:
                         self._launcher.forget(name)
                 case _ if unit is not None and _is_being_restarted(record, unit):
                     pass  # it is started once it is at rest, should whoever was about to do it be gone
+                case _ if unit is not None and unit.is_up:
+                    self._registry.clear_error(name, "recovery")
+                    self._observer.correct(name)
                 case _:
                     self._registry.clear_pending(name, "recovery")
-                    self._observer.correct(name)
 
     async def _confirm_stopped(self, record: ServiceRecord) -> None:
         """Look twice before a unit at rest counts as stopped by an operator.

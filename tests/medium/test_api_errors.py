@@ -1,10 +1,11 @@
 """What the API answers when something stands in the way of a sensible request."""
 
 import socket
+import time
 
 import pytest
 
-from tests.support.host import Host, agent_unit, coreio_unit, show, wait_for, workload_units
+from tests.support.host import Host, agent_unit, coreio_unit, drop_in, show, wait_for, workload_units
 
 
 def test_another_config_for_a_running_id_is_409(host: Host) -> None:
@@ -44,6 +45,44 @@ def test_a_missing_executable_is_200_failed_with_an_error(host: Host) -> None:
     assert "corerl" in corerl["error"]
     assert str(host.base_path) in corerl["error"]
     assert workload_units() == [coreio_unit("backwash-coreio")]
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("ConditionPathExists=/no/such/path", "condition"),
+        ("AssertPathExists=/no/such/path", "condition"),
+        ("Requisite=smartcard.target\nAfter=smartcard.target", "requires"),
+    ],
+)
+def test_a_start_that_systemd_takes_and_does_not_begin_has_failed_and_is_tried_again(
+    idle_host: Host, setting: str, words: str
+) -> None:
+    idle_host.settings(**{"stable-period": 1})  # which makes the slow timer a fast one
+    idle_host.launch()
+    with drop_in("coredinator-agent@.service", f"[Unit]\n{setting}\n"):
+        idle_host.start(idle_host.config("backwash"))
+        status = idle_host.wait_state("backwash", "failed")
+        assert words in status["service_statuses"]["corerl"]["error"]
+        tries = idle_host.log.read_text().count("cannot be started")
+        history = idle_host.api.get("/api/agents/backwash/history").json()
+        assert 1 < len(times_written(idle_host, seconds=2)) < 40, "each try is written down, and none follows at once"
+        status = idle_host.status("backwash")
+        assert (status["state"], status["intended_state"]) == ("failed", "running")
+        assert idle_host.log.read_text().count("cannot be started") == tries
+        assert idle_host.api.get("/api/agents/backwash/history").json() == history
+    assert idle_host.wait_state("backwash", "running")["service_statuses"]["corerl"]["error"] is None
+
+
+def times_written(host: Host, seconds: float) -> set[int]:
+    """When the database was written to, while these seconds passed."""
+    log = host.state_dir / "coredinator.db-wal"
+    end = time.monotonic() + seconds
+    times: set[int] = set()
+    while time.monotonic() < end:
+        times.add(log.stat().st_mtime_ns)
+        time.sleep(0.005)
+    return times
 
 
 def test_an_agent_starts_by_itself_once_its_executable_is_there(idle_host: Host) -> None:

@@ -195,8 +195,9 @@ def test_old_spellings_are_marked_deprecated(shared_host: Host) -> None:
             assert new in paths
 
 
-def test_a_foreign_web_page_is_refused(shared_host: Host) -> None:
-    answer = shared_host.api.post("/api/agents/x/stop", headers={"Origin": "https://evil.example"})
+@pytest.mark.parametrize("origin", ["https://evil.example", "http://[", "null"])
+def test_a_foreign_web_page_is_refused(shared_host: Host, origin: str) -> None:
+    answer = shared_host.api.post("/api/agents/x/stop", headers={"Origin": origin})
     assert answer.status_code == 403
     assert "--cors-origin" in answer.json()["detail"]
     assert "access-control-allow-origin" not in answer.headers

@@ -5,7 +5,17 @@ from typing import Any
 
 import pytest
 
-from tests.support.host import Host, agent_unit, coreio_unit, service_unit, show, systemctl, wait_for, workload_units
+from tests.support.host import (
+    Host,
+    agent_unit,
+    coreio_unit,
+    drop_in,
+    service_unit,
+    show,
+    systemctl,
+    wait_for,
+    workload_units,
+)
 
 AGENT = agent_unit("backwash")
 MIB = 1024**2
@@ -184,21 +194,15 @@ def test_limits_that_contradict_those_of_the_settings_file_start_nothing(idle_ho
     assert workload_units() == []
 
 
-def test_a_limit_that_an_administrators_drop_in_sets_is_left_to_him(host: Host, request: pytest.FixtureRequest) -> None:
-    folder = next(path for path in show("--", "UnitPath").split() if path.endswith("/user.control") or "/run/" in path)
-    drop_in = host.folder.joinpath(folder, "coredinator-agent@.service.d", "50-limits.conf")
-    drop_in.parent.mkdir(parents=True, exist_ok=True)
-    request.addfinalizer(lambda: systemctl("daemon-reload"))
-    request.addfinalizer(drop_in.unlink)
-    drop_in.write_text("[Service]\nMemoryMax=64M\n")
-    systemctl("daemon-reload")
-    host.start(host.config("backwash"), limits={"memory_max": "1G"})
-    wait_for(lambda: host.corerl("backwash")["limits"]["memory_max"] == 64 * MIB, what="the drop-in's limit shown")
-    detail = patch(host, "/api/agents/backwash/limits", {"memory_max": "2G"}, code=409)["detail"]
-    assert str(drop_in) in detail
-    assert show(AGENT, "MemoryMax") == str(64 * MIB)
-    patch(host, "/api/agents/backwash/limits", {"tasks_max": 77})
-    assert show(AGENT, "TasksMax") == "77"
+def test_a_limit_that_an_administrators_drop_in_sets_is_left_to_him(host: Host) -> None:
+    with drop_in("coredinator-agent@.service", "[Service]\nMemoryMax=64M\n") as path:
+        host.start(host.config("backwash"), limits={"memory_max": "1G"})
+        wait_for(lambda: host.corerl("backwash")["limits"]["memory_max"] == 64 * MIB, what="the drop-in's limit shown")
+        detail = patch(host, "/api/agents/backwash/limits", {"memory_max": "2G"}, code=409)["detail"]
+        assert str(path) in detail
+        assert show(AGENT, "MemoryMax") == str(64 * MIB)
+        patch(host, "/api/agents/backwash/limits", {"tasks_max": 77})
+        assert show(AGENT, "TasksMax") == "77"
 
 
 def test_figures_that_the_kernel_does_not_give_are_named(host: Host) -> None:

@@ -1,5 +1,6 @@
 """The supervisor dies, is replaced, loses its database: the agents do not notice."""
 
+import contextlib
 import shutil
 import sqlite3
 import subprocess
@@ -248,6 +249,33 @@ def test_requests_get_503_while_the_bus_is_away(host: Host) -> None:
         assert host.health()["status"] == "degraded"
     wait_for(lambda: host.health()["systemd"]["status"] == "connected", timeout=20)
     assert agent_unit("another") not in workload_units()
+
+
+def test_a_row_that_makes_no_sense_is_left_out_and_said(host: Host) -> None:
+    host.start(host.config("backwash"))
+    host.start(host.config("odd"))
+    host.terminate()
+    with contextlib.closing(sqlite3.connect(host.state_dir / "coredinator.db", autocommit=True)) as database:
+        database.execute("UPDATE services SET limits = '{\"memory_max\": \"512M\"}' WHERE instance = 'odd'")
+        database.execute("UPDATE services SET drop_ins = '5' WHERE instance = 'odd-coreio'")
+    host.launch()
+    assert host.log.read_text().count("left out the record of unit") == 2
+    host.wait_state("backwash", "running")
+    host.wait_state("odd", "running")  # adopted, since it runs
+
+
+def test_what_is_asked_before_systemd_is_met_is_503_and_changes_nothing(host: Host) -> None:
+    host.start(host.config("backwash"))
+    before = host.pids("backwash")
+    with bus_away():
+        host.kill()
+        host.launch()
+        assert host.api.post("/api/agents/backwash/stop").status_code == 503
+        assert host.api.delete("/api/agents/backwash").status_code == 503
+    wait_for(lambda: host.health()["systemd"]["status"] == "connected", timeout=20)
+    host.wait_state("backwash", "running")
+    assert host.status("backwash")["intended_state"] == "running"
+    assert host.pids("backwash") == before
 
 
 def test_a_stopped_unit_that_nobody_holds_or_knows_any_more_is_let_go(host: Host) -> None:

@@ -191,6 +191,9 @@ def test_a_stopped_demo_is_deleted_with_its_plant(host: Host) -> None:
     host.install("opc_server")
     demo = host.post("/api/agents/demo/tep/start", {"config_path": str(host.config("tep"))})["agent_id"]
     assert host.api.delete(f"/api/agents/{demo}").status_code == 409
+    host.stop(demo)
+    assert host.api.delete(f"/api/agents/{demo}").status_code == 409
+    assert demo in host.api.get("/api/agents/").json()
     host.post(f"/api/agents/demo/tep/{demo}/stop")
     assert host.api.delete(f"/api/agents/{demo}").status_code == 200
     assert host.api.get(f"/api/agents/demo/tep/{demo}/status").status_code == 404

@@ -1,6 +1,9 @@
 """The façade on a real systemd: jobs, errors, references, signals, and the loss of the bus."""
 
 import asyncio
+import os
+import re
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -185,6 +188,23 @@ async def test_a_lost_bus_fails_calls_soon_and_comes_back(manager: SystemdManage
     assert manager.down_reason is None
     assert [unit.active_state for unit in await manager.list_units(UNIT)] == ["active"]
     await manager.stop_unit(UNIT, job_timeout=5)
+
+
+async def test_a_systemd_that_does_not_answer_the_greeting_is_greeted_again() -> None:
+    status = subprocess.run(
+        ["busctl", "--user", "status", "org.freedesktop.systemd1"], check=True, capture_output=True, text=True
+    )
+    pid = int(re.findall(r"^PID=(\d+)$", status.stdout, re.MULTILINE)[0])
+    greeting = SystemdManager(Scope.USER, unit_prefix="coredinator-", call_timeout=0.2, reconnect_grace=10)
+    events = Events(greeting)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        greeting.open()
+        await events.wait_for(Disconnected)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    await greeting.wait_available()
+    await greeting.close()
 
 
 async def test_a_unit_whose_references_a_lost_bus_took_can_be_let_go(manager: SystemdManager) -> None:

@@ -8,6 +8,7 @@ from concurrent.futures import wait
 
 import pytest
 
+from coredinator.errors import FilesUnavailable
 from coredinator.utils import fleeting_threads
 from coredinator.utils.fleeting_threads import FleetingThreads, in_file_thread
 from tests.support.restless import restless
@@ -143,6 +144,18 @@ async def test_hanging_files_hold_two_threads_and_the_loop_goes_on(
         assert alive("hung-files") == 2
         gate.set()
         await asyncio.gather(*hung)
+
+
+async def test_files_that_hang_are_given_up_and_others_are_read_by_threads_in_their_place(
+    monkeypatch: pytest.MonkeyPatch, gate: threading.Event
+) -> None:
+    monkeypatch.setattr(fleeting_threads, "_files", FleetingThreads("given-up", 2))
+    monkeypatch.setattr(fleeting_threads, "_PATIENCE", 0.05)
+    for _ in range(4):
+        with pytest.raises(FilesUnavailable):
+            await in_file_thread(gate.wait)
+    monkeypatch.setattr(fleeting_threads, "_PATIENCE", _IN_TIME)
+    assert await in_file_thread(lambda: "read") == "read"
 
 
 def refuse(_thread: threading.Thread) -> None:

@@ -116,6 +116,7 @@ class Runtime:
         self._oriented = asyncio.Event()
         self._identity: Identity | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._carrying_out: set[asyncio.Task[None]] = set()
         self.systemd.listen(self._handle)
 
     async def start(self) -> None:
@@ -132,9 +133,10 @@ class Runtime:
 
     async def stop(self) -> None:
         """Let go of everything. Workloads and the event bus run on."""
-        for task in self._tasks:
+        tasks = [*self._tasks, *self._carrying_out]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self.upgrades.close()
         await self._supervisor.close()
         await self.systemd.close()
@@ -181,13 +183,33 @@ class Runtime:
                 async with asyncio.timeout(self._tick):
                     await self._stale.wait()
             except TimeoutError:
-                await self._quietly(self._look_after())
+                if not self._carrying_out:  # which goes in the order of the kinds
+                    await self._quietly(self._look_after())
                 continue
             self._stale.clear()
-            if not await self._quietly(self._synchronise()) and self.systemd.down_reason is None:
-                self._oriented.set()
-                await asyncio.sleep(_RETRY)
-                self._stale.set()
+            if await self._quietly(self._synchronise()):
+                task = asyncio.create_task(self._carry_out())
+                self._carrying_out.add(task)
+                task.add_done_callback(self._carrying_out.discard)
+            else:
+                await self._try_again()
+
+    async def _carry_out(self) -> None:
+        """Start and stop what is due. Should systemd be met anew meanwhile, nobody waits for this to end."""
+
+        async def work() -> None:
+            await self.event_bus.ensure()
+            await self._supervisor.stocktaking.carry_out()
+            self.upgrades.resume()
+
+        if not await self._quietly(work()):
+            await self._try_again()
+
+    async def _try_again(self) -> None:
+        if self.systemd.down_reason is None:
+            self._oriented.set()
+            await asyncio.sleep(_RETRY)
+            self._stale.set()
 
     async def _quietly(self, work: Awaitable[None]) -> bool:
         try:
@@ -213,9 +235,6 @@ class Runtime:
         except StoreError as error:
             # Should this manager end before it is written, the next one starts what is due once more.
             _log.warning("%s; will be tried again", error)
-        await self.event_bus.ensure()
-        await self._supervisor.stocktaking.carry_out()
-        self.upgrades.resume()
 
     async def _remember(self, run: str, due: Sequence[ServiceRecord] = ()) -> None:
         """Write down that this run of systemd has been asked for all that is wanted, as far as it is not due yet."""

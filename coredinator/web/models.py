@@ -99,9 +99,13 @@ class ServiceStatus(BaseModel):
     result: str | None = Field(description="systemd's Result: success, exit-code, signal, watchdog, oom-kill, …")
     exit_status: int | None = Field(description="Exit code or signal number of the last main process")
     error: str | None = Field(description="Why the last start made no unit")
-    memory_bytes: int | None
+    memory_bytes: int | None = Field(
+        description="Of all processes; of the main process where the host has no memory controller"
+    )
     memory_peak_bytes: int | None
-    cpu_seconds: float | None
+    cpu_seconds: float | None = Field(
+        description="Of all processes; of the main process where the host has no unified cgroups"
+    )
     tasks: int | None = Field(description="Processes and threads")
     io_read_bytes: int | None
     io_write_bytes: int | None

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tests.support.host import Host, agent_unit, coreio_unit, drop_in, show, wait_for, workload_units
+from tests.support.host import Host, agent_unit, coreio_unit, drop_in, show, systemctl, wait_for, workload_units
 
 
 def test_another_config_for_a_running_id_is_409(host: Host) -> None:
@@ -132,6 +132,13 @@ def test_a_coreio_that_was_forgotten_starts_again(host: Host) -> None:
     assert host.coreio("backwash")["state"] == "stopped"
     host.start(config)
     assert host.status("backwash")["state"] == "running"
+
+
+def test_an_event_bus_that_is_killed_is_told_of_until_it_runs_again(host: Host) -> None:
+    wait_for(lambda: host.health()["status"] == "healthy")
+    systemctl("kill", "--signal=KILL", "coredinator-eventbus.service")
+    wait_for(lambda: host.health()["status"] == "degraded", what="word of it")
+    wait_for(lambda: host.health()["status"] == "healthy", what="a new one")
 
 
 def test_healthcheck_tells_of_the_bus(host: Host) -> None:

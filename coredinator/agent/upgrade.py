@@ -123,7 +123,7 @@ class Upgrades:
         if agent_id in self._tasks:
             raise UnitConflict(f"an upgrade of agent {agent_id!r} is under way; wait for its end")
         if record.intent is Intent.STOPPED:
-            raise UnitConflict(f"agent {agent_id!r} is stopped; its next start takes the newest version")
+            raise UnitConflict(f"agent {agent_id!r} is stopped; start it, with that version if need be")
         return record
 
     async def _choose(self, pin: str | None) -> Executable:

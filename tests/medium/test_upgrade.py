@@ -275,10 +275,11 @@ def test_with_a_health_check_a_version_has_to_become_healthy(idle_host: Host, we
 
 def test_an_operators_restart_during_the_trial_is_no_failure(running: Host) -> None:
     running.install("corerl", "v1.1.0", SLEEPER)
+    old = running.corerl("backwash")["main_pid"]
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(upgrade, running, grace=2)
-        wait_for(lambda: running.corerl("backwash")["version"] == "1.1.0")
-        wait_for(lambda: running.corerl("backwash")["state"] == "running")
+        wait_for(lambda: running.corerl("backwash")["main_pid"] not in {None, old}, what="the new version")
+        running.wait_state("backwash", "running")
         systemctl("restart", AGENT)
         assert first.result()["outcome"] == "upgraded"
     assert show(AGENT, "ActiveState") == "active"

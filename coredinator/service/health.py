@@ -163,7 +163,7 @@ class HealthMonitor:
             del self._restarts[record.unit]
 
     def _found(self, record: ServiceRecord, health: Health) -> ServiceRecord:
-        if record.health is not None and record.health.ok == health.ok:
+        if record.health == health:
             return record
         now = replace(record, health=health)
         self._registry.update(now, "health")

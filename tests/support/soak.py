@@ -30,7 +30,7 @@ from tests.support.world import COUNTS, World, fault_count
 WARM_UP = 0.25
 """The part of the time after which the manager's footprint is taken for the first time."""
 RSS_GROWTH = 1.05
-SAMPLES = 4
+SAMPLES = 12
 PAUSE = 0.5
 """Seconds between samples of what the manager holds; what it holds for an instant only is no leak."""
 

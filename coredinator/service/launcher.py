@@ -13,6 +13,7 @@ from coredinator.service.config_file import read_config
 from coredinator.service.executable import Executable, find_executable
 from coredinator.service.record import Pending, ServiceRecord
 from coredinator.service.registry import Registry, log_fields
+from coredinator.service.runnable import why_not_runnable
 from coredinator.service.state import Intent, observe
 from coredinator.service.units import UnitCache
 from coredinator.service.workload import workload_properties
@@ -87,9 +88,13 @@ class Launcher:
         failed_at = self._failed_at.get(record.unit) if record.error else None
         return failed_at is not None and asyncio.get_running_loop().time() < failed_at + _RETRY_PAUSE
 
-    async def find(self, record: ServiceRecord) -> Executable:
-        """The executable that a start would run. Raises ExecutableNotFound."""
-        return await in_file_thread(self._find, record)
+    async def find(self, record: ServiceRecord) -> None:
+        """Look for the executable that a start would run. Raises ExecutableNotFound, also for one that cannot run."""
+        await in_file_thread(self._find_runnable, record)
+
+    def _find_runnable(self, record: ServiceRecord) -> None:
+        if (problem := why_not_runnable(self._find(record).path)) is not None:
+            raise ExecutableNotFound(problem)
 
     def _find(self, record: ServiceRecord) -> Executable:
         return find_executable(self._base_path, self.definition(record).spec, record.pinned_version)

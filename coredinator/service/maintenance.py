@@ -5,14 +5,13 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from coredinator.errors import ExecutableNotFound, StoreError, UnitConflict, UnknownService
+from coredinator.errors import StoreError, UnitConflict, UnknownService
 from coredinator.service.config_file import read_config
 from coredinator.service.drop_ins import setting_in
 from coredinator.service.identity import Identity
 from coredinator.service.launcher import Launcher
 from coredinator.service.record import ServiceRecord
 from coredinator.service.registry import Registry
-from coredinator.service.runnable import why_not_runnable
 from coredinator.service.state import Intent, observe
 from coredinator.service.units import UnitCache
 from coredinator.service.workload import effective_limits, refuse_contradiction
@@ -72,9 +71,7 @@ class Maintenance:
             wanted = change(record)
             if wanted.config_path is not None:
                 await in_file_thread(read_config, Path(wanted.config_path))
-            found = await self._launcher.find(wanted)
-            if (problem := await in_file_thread(why_not_runnable, found.path)) is not None:
-                raise ExecutableNotFound(problem)
+            await self._launcher.find(wanted)
             await self._ready()
             self._registry.note(record, cause)
             await self._launcher.start(wanted)

@@ -147,7 +147,7 @@ class Runtime:
     async def surroundings(self, config_path: str) -> Surroundings:
         """What a start of the agent with this config would meet."""
         settings = self.settings
-        running = (record.unit for record in self.registry.all() if record.state is not State.STOPPED)
+        running = (record.unit for record in self.registry.all() if record.observed.main_pid is not None)
         return Surroundings(
             settings.base_path,
             settings.catalogue,

@@ -59,7 +59,7 @@ class Surroundings:
     listeners: Mapping[int, Listener]
     neighbours: tuple[Neighbour, ...] = ()
     running: frozenset[str] = frozenset()
-    """Units that are up; what listens unseen on the port of one of them is taken for its own."""
+    """Units that have a process; what listens unseen on the port of one of them is taken for its own."""
 
 
 def neighbours(agents: Iterable[ServiceRecord], agent_id: str) -> tuple[Neighbour, ...]:

@@ -21,7 +21,8 @@ _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 class Usage:
     """Memory and IO in bytes, CPU time in seconds, `tasks` are processes and threads.
 
-    What the kernel does not tell is None; `unavailable` names it where a service runs.
+    `unavailable` names what the kernel does not tell of a service that runs: None, or in the case of memory
+    and CPU time those of the main process alone.
     """
 
     memory_bytes: int | None = None
@@ -48,16 +49,17 @@ def usage_of(observed: Observation, cgroups: Path = CGROUPS, processes: Path = P
         group = (observed.control_group or _group_of(observed.main_pid, processes)).strip("/")
         # Without a cgroup, the files would be those of the whole host.
         texts = _read_all(f"{cgroups}/{group}") if group else _NOTHING
-    memory = _number(texts.get("memory.current"))
+    memory, peak = _number(texts.get("memory.current")), _number(texts.get("memory.peak"))
     cpu = _number(_field(texts.get("cpu.stat"), "usage_usec"))
     seconds = cpu / 1_000_000 if cpu is not None else None
+    tasks, io = _number(texts.get("pids.current")), _io(texts.get("io.stat"))
+    figures = zip(_FIGURES, (memory, peak, seconds, tasks, *io), strict=True)
+    unavailable = tuple([name for name, figure in figures if figure is None])
     if memory is None or seconds is None:
         memory_of_process, seconds_of_process = _usage_of_process(observed.main_pid, processes)
         memory = memory_of_process if memory is None else memory
         seconds = seconds_of_process if seconds is None else seconds
-    peak, tasks = _number(texts.get("memory.peak")), _number(texts.get("pids.current"))
-    figures = (memory, peak, seconds, tasks, *_io(texts.get("io.stat")))
-    return Usage(*figures, tuple([name for name, figure in zip(_FIGURES, figures, strict=True) if figure is None]))
+    return Usage(memory, peak, seconds, tasks, *io, unavailable)
 
 
 @functools.cache

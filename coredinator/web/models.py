@@ -109,7 +109,10 @@ class ServiceStatus(BaseModel):
     tasks: int | None = Field(description="Processes and threads")
     io_read_bytes: int | None
     io_write_bytes: int | None
-    unavailable: list[str] = Field(description="Figures that the kernel does not give for this unit, and hence null")
+    unavailable: list[str] = Field(
+        description="Figures that the kernel does not give for this unit: null, "
+        "or in the case of memory and CPU time those of the main process alone"
+    )
     limits: dict[str, int | str] = Field(
         description="Limits in force, those of drop-ins a moment after the start; "
         "of a stopped service those that it was given itself"

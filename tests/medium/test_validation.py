@@ -150,6 +150,16 @@ def test_check_config_says_all_about_services_and_configs(idle_host: Host) -> No
     assert not idle_host.state_dir.exists()
 
 
+def test_check_config_knows_the_managers_own_ports_and_those_in_use(idle_host: Host) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        port = stranger.getsockname()[1]
+        done = check(idle_host, idle_host.config("one", config_text(idle_host.sub_port, port)))
+    assert done.returncode == 78
+    bus, taken = done.stderr.splitlines()
+    assert f"names port {idle_host.sub_port}, which is that of the event bus for subscribers" in bus
+    assert f"names port {port}, which is in use by" in taken
+
+
 def test_check_config_says_all_about_bad_settings(idle_host: Host) -> None:
     idle_host.settings(
         **{"stable-period": -1, "no-such-key": 1},

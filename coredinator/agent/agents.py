@@ -79,13 +79,14 @@ class Agents:
         plant: bool = False,
     ) -> None:
         """Start what belongs to an agent, in order; with `plant` the demo plant first."""
-        self._refuse_other_config(agent, path)
+        await self._refuse_other_config(agent, path)
         await self._ensure_event_bus()
         name = agent.instance
         plants = [Order(wanted(identify(kind, name), name, path)) for kind in PLANT_KINDS] if plant else []
         corerl = wanted(agent, name, path, coreio_id=coreio.instance, version=version, limits=limits)
         order = Order(corerl, newest=version == NEWEST)
-        await self._start_within(*plants, Order(wanted(coreio, name, path), any_config=True), order)
+        link = Order(wanted(coreio, name, path), any_config=True, shared=True)
+        await self._start_within(*plants, link, order)
 
     async def stop(self, agent_id: str) -> None:
         """Stop CoreRL; CoreIO goes on. Stopping what is stopped or unknown is no error."""
@@ -102,7 +103,7 @@ class Agents:
             path, _ = await load_config(record.config_path)
             await self._ensure_event_bus()
             coreio = Identity(KindName.COREIO, record.coreio_id)
-            await self._supervisor.start(Order(wanted(coreio, agent_id, path), any_config=True))
+            await self._supervisor.start(Order(wanted(coreio, agent_id, path), any_config=True, shared=True))
         await self._maintenance.restart(record.identity, "restart asked for")
 
     async def delete(self, agent_id: str) -> None:
@@ -216,11 +217,11 @@ class Agents:
     def _agent(self, agent_id: str) -> ServiceRecord | None:
         return self._registry.get(Identity(KindName.CORERL, agent_id).unit)
 
-    def _refuse_other_config(self, agent: Identity, path: Path) -> None:
+    async def _refuse_other_config(self, agent: Identity, path: Path) -> None:
         """Refuse before CoreIO is started for an agent that cannot be."""
         record = self._registry.get(agent.unit)
         if record is not None:
-            self._supervisor.refuse_other_config(record, str(path))
+            await self._supervisor.refuse_other_config(record, str(path))
 
 
 def wanted(

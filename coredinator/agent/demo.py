@@ -1,5 +1,6 @@
 """The demo agent: CoreIO and CoreRL on a simulated Tennessee Eastman plant behind an OPC UA server."""
 
+import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,17 +36,19 @@ class TepDemo:
         self._registry = registry
         # What is being started, so that a second request for the same config finds it.
         self._starting: list[tuple[Path, Identity]] = []
+        self._choice = asyncio.Lock()
 
     async def start(self, config_path: str, coreio_id: str | None) -> DemoStatus:
         """Start a demo, or whatever is missing of the one that runs with this config.
 
-        Raises ConfigError, InvalidId, SystemdUnavailable, StoreError.
+        Raises ConfigError, InvalidId, FilesUnavailable, SystemdUnavailable, StoreError.
         """
         path, _ = await load_config(config_path)
         coreio = identify(KindName.COREIO, f"{path.stem}-coreio" if coreio_id is None else coreio_id)
-        agent = self._running_with(path) or self._next_id()
-        starting = (path, agent)
-        self._starting.append(starting)
+        async with self._choice:
+            agent = await self._running_with(path) or self._next_id()
+            starting = (path, agent)
+            self._starting.append(starting)
         try:
             await self._agents.start_bundle(agent, coreio, path, plant=True)
         finally:
@@ -72,11 +75,14 @@ class TepDemo:
             raise UnknownService(f"no demo agent {agent_id!r}; POST /api/agents/demo/tep/start makes one")
         return record
 
-    def _running_with(self, path: Path) -> Identity | None:
+    async def _running_with(self, path: Path) -> Identity | None:
         for record in self._registry.of_kind(KindName.TEP):
-            if record.intent is Intent.RUNNING and same_file(record.config_path, str(path)):
+            if record.intent is Intent.RUNNING and await same_file(record.config_path, str(path)):
                 return Identity(KindName.CORERL, record.identity.instance)
-        return next((agent for other, agent in self._starting if same_file(str(other), str(path))), None)
+        for other, agent in [*self._starting]:
+            if await same_file(str(other), str(path)):
+                return agent
+        return None
 
     def _next_id(self) -> Identity:
         prefix = f"tep-demo-{datetime.now(UTC):%Y-%m-%d}-"

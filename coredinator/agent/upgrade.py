@@ -16,7 +16,7 @@ from coredinator.service.record import Pending, ServiceRecord
 from coredinator.service.registry import Registry, log_fields
 from coredinator.service.runnable import why_not_runnable
 from coredinator.service.state import Intent, State
-from coredinator.services import KINDS, Definition, KindName
+from coredinator.services import KINDS, Definition, HealthCheck, KindName
 from coredinator.systemd import SystemdError
 from coredinator.utils.fleeting_threads import in_file_thread
 
@@ -98,7 +98,7 @@ class Upgrades:
         if str(target.path) == record.executable:
             await self._maintenance.amend(record.identity, lambda now: replace(now, pinned_version=pin), "upgrade")
             return Upgrade(agent_id, Outcome.UNCHANGED, record.version, record.version)
-        work = self._replace(record, target, pin, grace or self._grace())
+        work = self._replace(record, target, pin, grace or trial_seconds(self._corerl.health))
         return await asyncio.shield(self._keep(agent_id, work))
 
     def resume(self) -> None:
@@ -108,7 +108,12 @@ class Upgrades:
             if previous is None or agent_id in self._tasks:
                 continue
             begun = record.version != previous
-            self._keep(agent_id, self._on_trial(record, previous, self._grace()) if begun else self._give_up(record))
+            self._keep(
+                agent_id,
+                self._on_trial(record, previous, trial_seconds(self._corerl.health))
+                if begun
+                else self._give_up(record),
+            )
 
     async def close(self) -> None:
         """Let go of what is under way; the next manager goes on with it."""
@@ -227,10 +232,6 @@ class Upgrades:
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.warning("the upgrade of agent %s was given up: %s", agent_id, error)
 
-    def _grace(self) -> float:
-        check = self._corerl.health
-        return max(check.grace, _GRACE_WITH_PROBE) if check is not None and check.probed else _GRACE
-
     def _tell(
         self,
         record: ServiceRecord,
@@ -247,6 +248,13 @@ class Upgrades:
             record.identity.service_id, verb.replace("_", " "), version, previous, f": {reason}" if reason else "",
             extra=log_fields(record, message_id) | {"cause": "upgrade"},
         )  # fmt: skip
+
+
+def trial_seconds(check: HealthCheck | None) -> float:
+    """How long a trial lasts: until the first good answer, or as long as a process has to stay once it may be ready."""
+    if check is None:
+        return _GRACE
+    return max(check.grace, _GRACE_WITH_PROBE) if check.probed else check.grace + _GRACE
 
 
 def why_failed(record: ServiceRecord) -> str | None:

@@ -64,19 +64,25 @@ class ServiceRecord:
         return self.observed.state
 
     def with_observation(self, observed: Observation) -> "ServiceRecord":
-        """The record as systemd says it is now; what was found of a process's health does not outlive it."""
+        """The record as systemd says it is now.
+
+        What was found of a process's health does not outlive it, and no error the start of another one.
+        """
         same_process = observed.main_pid == self.observed.main_pid
-        return replace(self, observed=observed, health=self.health if same_process else None)
+        error = None if observed.state is State.RUNNING else self.error
+        return replace(self, observed=observed, health=self.health if same_process else None, error=error)
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
     """A service that somebody wants to run, as `wanted` says; its config file was read by the caller.
 
-    One that is up already is left alone; with another config it is a conflict unless `any_config`.
+    One that is up already is left alone; with another config it is a conflict unless `any_config`. One that
+    is `shared` keeps the config of the agent that it was started for as long as it is up.
     Without a version of its own it keeps the pinned one that it had, unless it is to take the `newest`.
     """
 
     wanted: ServiceRecord
     any_config: bool = False
+    shared: bool = False
     newest: bool = False

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from coredinator.errors import CoredinatorError, UnitConflict
+from coredinator.errors import CoredinatorError, StoreError, UnitConflict
 from coredinator.logs import MessageId
 from coredinator.service.decide import Decision, decide
 from coredinator.service.identity import Identity, parse_unit
@@ -28,6 +28,7 @@ from coredinator.systemd import (
     UnitProperties,
     UnitRemoved,
 )
+from coredinator.utils.fleeting_threads import in_file_thread
 from coredinator.utils.keyed_lock import KeyedLock
 
 _log = logging.getLogger(__name__)
@@ -59,7 +60,8 @@ class Supervisor:
         """Have services run, each started once the one before it runs; they come in the order of their kinds.
 
         Without limits a service keeps those that it had. A missing executable or a refusal by systemd is
-        kept as the record's error. Raises InvalidLimits, UnitConflict, SystemdUnavailable, StoreError.
+        kept as the record's error. Raises InvalidLimits, UnitConflict, SystemdUnavailable, StoreError, and
+        ExecutableNotFound for another version of what runs that could not be started when its turn comes.
         """
         for wanted in (order.wanted for order in orders if order.wanted.limits is not None):
             refuse_contradiction(wanted, self._launcher.definition(wanted))
@@ -81,9 +83,9 @@ class Supervisor:
         for wanted in due:
             self._settle_soon(wanted.unit)
 
-    def refuse_other_config(self, current: ServiceRecord, config_path: str | None) -> None:
+    async def refuse_other_config(self, current: ServiceRecord, config_path: str | None) -> None:
         """Raise UnitConflict if the service is up with another config than `config_path`."""
-        if self._is_up(current.unit) and not same_file(current.config_path, config_path):
+        if self._is_up(current.unit) and not await same_file(current.config_path, config_path):
             raise UnitConflict(
                 f"{current.unit} runs with config {current.config_path}; "
                 f"stop it before it is started with {config_path}"
@@ -175,9 +177,13 @@ class Supervisor:
         if not self._is_up(wanted.unit):
             return wanted
         if not order.any_config:
-            self.refuse_other_config(current, wanted.config_path)
+            await self.refuse_other_config(current, wanted.config_path)
         if current.observed.state is State.FAILED:
+            if order.shared:  # it is still that of whoever started it
+                wanted = replace(wanted, agent_id=current.agent_id, config_path=current.config_path)
             return wanted
+        if wanted.pinned_version not in {None, current.pinned_version}:
+            await self._launcher.find(wanted)
         await self._confirm(current, wanted)
         return None
 
@@ -233,7 +239,7 @@ class Supervisor:
                 case Decision.WANT_STOPPED if record is not None:
                     await self._confirm_stopped(record)
                 case Decision.WANT_RUNNING if record is not None:
-                    self._operator_said(record, Intent.RUNNING)
+                    await self._operator_said(record, Intent.RUNNING)
                 case _ if record is None:
                     await self._systemd.unref(name)  # taken, perhaps, while it was being forgotten
                     if unit is None:
@@ -241,7 +247,9 @@ class Supervisor:
                 case _ if unit is not None and _is_being_restarted(record, unit):
                     pass  # it is started once it is at rest, should whoever was about to do it be gone
                 case _ if unit is not None and unit.is_up:
-                    self._registry.clear_error(name, "recovery")
+                    # Why a crashed one could not be started is to be read until it runs.
+                    clear = self._registry.clear_error if unit.is_active else self._registry.clear_pending
+                    clear(name, "recovery")
                     self._observer.correct(name)
                 case _:
                     self._registry.clear_pending(name, "recovery")
@@ -261,14 +269,18 @@ class Supervisor:
         if again is not Decision.WANT_STOPPED or await self._systemd.is_stopping():
             return
         if self.stocktaking.is_current:  # a systemd that was met just now has been asked for nothing yet
-            self._operator_said(record, Intent.STOPPED)
+            await self._operator_said(record, Intent.STOPPED)
 
-    def _operator_said(self, record: ServiceRecord, intent: Intent) -> None:
+    async def _operator_said(self, record: ServiceRecord, intent: Intent) -> None:
         """Take a start or stop that was not asked of us for what it is: somebody's wish."""
         current = self._registry.get(record.unit) or record
         wanted = replace(current, intent=intent, pending=None, error=None)
-        # Not waited for: should it be lost, the unit says the same to the next manager.
-        self._registry.update(wanted, "operator")
+        try:
+            # After a power cut no unit is left that could say it once more.
+            await self._registry.commit([wanted], "operator")
+        except StoreError:
+            self._registry.update(wanted, "operator")
+        wanted = self._registry.get(record.unit) or wanted
         self._registry.note(wanted, f"operator wants it {intent}")
         started = intent is Intent.RUNNING
         _log.info(
@@ -283,11 +295,15 @@ def _is_being_restarted(record: ServiceRecord, unit: UnitProperties) -> bool:
     return record.pending is Pending.START and unit.active_state == "deactivating"
 
 
-def same_file(one: str | None, other: str | None) -> bool:
-    """Whether two config paths name the same file."""
+async def same_file(one: str | None, other: str | None) -> bool:
+    """Whether two config paths name the same file. Raises FilesUnavailable."""
     if one == other:
         return True
+    return one is not None and other is not None and await in_file_thread(_same_file, Path(one), Path(other))
+
+
+def _same_file(one: Path, other: Path) -> bool:
     try:
-        return one is not None and other is not None and Path(one).samefile(other)
+        return one.samefile(other)
     except OSError:
         return False

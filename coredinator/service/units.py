@@ -46,7 +46,7 @@ class UnitCache:
         self._units[event.unit] = unit
         if unit.is_up:
             self._told_to_stop.discard(event.unit)
-        elif unit.active_state == "deactivating" and unit.job[0]:
+        elif (unit.active_state == "deactivating" and unit.job[0]) or known.waits_to_restart:
             self._told_to_stop.add(event.unit)
         return unit
 

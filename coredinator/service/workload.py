@@ -77,18 +77,18 @@ def workload_properties(record: ServiceRecord, definition: Definition, *, system
         "MemoryAccounting": True,
         "TasksAccounting": True,
         **limit_properties(effective_limits(record, definition).given()),
-        # At shutdown the manager stops first, so that it never takes the shutdown for an operator's stop.
-        "Before": ("coredinator.service",),
         "AddRef": True,
         **_restart_delays(systemd_version),
     }
 
 
 def _readiness(health: HealthCheck | None) -> dict[str, object]:
-    """When a unit counts as started, and what signs of life it owes to systemd."""
+    """When a unit counts as started, what waits for that, and what signs of life it owes to systemd."""
     if health is None or health.probed:
-        return {"Type": "exec"}
+        # At shutdown the manager stops first, so that it never takes the shutdown for an operator's stop.
+        return {"Type": "exec", "Before": ("coredinator.service",)}
     return {
+        # It may never be ready, and no manager is to wait for that at its own start. At shutdown it asks systemd.
         "Type": "notify",
         # An executable may be a small loader whose child does the work, and sends the messages.
         "NotifyAccess": "all",

@@ -133,6 +133,16 @@ class UnitProperties:
         return self.active_state not in {"inactive", "failed", "deactivating"}
 
     @property
+    def is_active(self) -> bool:
+        """Started, and not told to stop."""
+        return self.active_state in {"active", "reloading", "refreshing"}
+
+    @property
+    def waits_to_restart(self) -> bool:
+        """It died and has no process until systemd restarts it."""
+        return self.sub_state.startswith("auto-restart")
+
+    @property
     def argv(self) -> tuple[str, ...]:
         """The command line of ExecStart=, empty if there is none."""
         if not self.exec_start:

@@ -1,5 +1,6 @@
 """An agent's life through the API, on a real systemd."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -128,6 +129,17 @@ def test_a_pinned_version_is_run(host: Host) -> None:
     assert host.corerl("backwash")["version"] == "1.0.0"
 
 
+def test_a_version_that_is_not_there_is_refused_while_another_one_runs(host: Host) -> None:
+    config = host.config("backwash")
+    host.start(config, version="1.0.0")
+    answer = host.api.post("/api/agents/start", json={"config_path": str(config), "version": "9.9.9"})
+    assert answer.status_code == 409
+    assert "corerl 9.9.9" in answer.json()["detail"]
+    host.stop("backwash")
+    host.start(config)
+    assert host.corerl("backwash")["version"] == "1.0.0"
+
+
 def test_64_concurrent_starts_make_one_process_each(host: Host) -> None:
     config = host.config("backwash")
     with ThreadPoolExecutor(64) as pool:
@@ -161,6 +173,31 @@ def test_agents_share_a_coreio(host: Host) -> None:
     assert [service["service_id"] for service in services] == ["shared"]
     host.stop("one")
     assert host.status("two")["state"] == "running"
+
+
+def test_a_shared_coreio_keeps_its_config_while_it_waits_for_its_next_try(host: Host) -> None:
+    host.install("coreio", script=CRASHER)
+    first = host.config("one")
+    host.start(first, coreio_id="shared")
+    wait_for(lambda: host.coreio("one")["state"] == "failed", what="a crash")
+    host.start(host.config("two"), coreio_id="shared")
+    assert host.coreio("two")["config_path"] == str(first)
+    assert str(first) in show(coreio_unit("shared"), "ExecStart")
+
+
+def test_why_a_crashed_agent_could_not_be_started_is_said_until_it_runs(host: Host) -> None:
+    config = host.config("backwash")
+    host.start(config)
+    host.install("corerl").unlink()
+    kill(host.corerl("backwash")["main_pid"])
+    host.wait_state("backwash", "failed")
+    host.start(config)
+    for _ in range(20):  # its automatic restarts fail, too, and each is looked at
+        assert "no executable corerl" in host.corerl("backwash")["error"]
+        time.sleep(0.1)
+    host.install("corerl")
+    host.wait_state("backwash", "running")
+    assert host.corerl("backwash")["error"] is None
 
 
 def test_a_killed_corerl_runs_again_and_says_so(host: Host, events: Subscriber) -> None:

@@ -4,7 +4,18 @@ import subprocess
 
 import pytest
 
-from tests.support.host import Host, Subscriber, agent_unit, coreio_unit, kill, show, systemctl, wait_for
+from tests.support.host import (
+    CRASHER,
+    Host,
+    Subscriber,
+    agent_unit,
+    coreio_unit,
+    kill,
+    service_unit,
+    show,
+    systemctl,
+    wait_for,
+)
 
 STOPS_WITH_ERROR = "#!/bin/sh\ntrap 'exit 1' TERM\nwhile :; do sleep 0.05; done\n"
 
@@ -48,6 +59,17 @@ def test_a_process_that_ends_with_an_error_when_told_to_stop_is_stopped(host: Ho
     host.wait_state("backwash", "running")
     host.stop("backwash")
     assert host.corerl("backwash")["state"] == "stopped"
+
+
+def test_a_stop_between_two_tries_of_a_service_that_may_end_is_a_stop(idle_host: Host) -> None:
+    idle_host.install("report", script=CRASHER)
+    idle_host.settings(services={"report": {"restart": "on-failure"}})
+    idle_host.launch()
+    unit = service_unit("report")
+    wait_for(lambda: show(unit, "SubState") == "auto-restart", what="a pause between two tries")
+    systemctl("stop", unit)
+    wait_for(lambda: idle_host.service("report")["intended_state"] == "stopped", what="the stop")
+    assert idle_host.service("report")["state"] == "stopped"
 
 
 def test_stopping_the_slice_stops_all(host: Host) -> None:

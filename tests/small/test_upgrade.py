@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from coredinator.agent.upgrade import why_failed, why_unproven
+from coredinator.agent.upgrade import trial_seconds, why_failed, why_unproven
 from coredinator.service.identity import Identity
 from coredinator.service.record import Health, Pending, ServiceRecord
 from coredinator.service.state import Intent, Observation, State
 from coredinator.services import KindName
+from coredinator.services.health import HealthSection, ProbeType
 
 
 def record(state: State, *, restarts: int = 0, error: str | None = None, health: Health | None = None) -> ServiceRecord:
@@ -47,6 +48,21 @@ def test_at_the_end_of_its_grace_a_version_has_to_run_or_to_be_healthy(
 ) -> None:
     reason = why_unproven(record(state), 5, probed=probed)
     assert reason is None if words is None else words in str(reason)
+
+
+@pytest.mark.parametrize(
+    ("section", "seconds"),
+    [
+        (None, 10),
+        (HealthSection(type=ProbeType.HTTP, grace=5), 30),
+        (HealthSection(type=ProbeType.HTTP, grace=60), 60),
+        (HealthSection(type=ProbeType.WATCHDOG, grace=60), 70),
+    ],
+)
+def test_a_trial_lasts_longer_than_a_service_may_take_to_be_ready(
+    section: HealthSection | None, seconds: float
+) -> None:
+    assert trial_seconds(section.check() if section else None) == seconds
 
 
 def test_a_verdict_does_not_outlive_the_process() -> None:

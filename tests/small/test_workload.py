@@ -1,5 +1,7 @@
 """The properties of a unit, and reading a record back from them."""
 
+from dataclasses import replace
+
 import pytest
 from gi.repository import GLib
 
@@ -8,6 +10,7 @@ from coredinator.service.record import ServiceRecord
 from coredinator.service.state import Intent
 from coredinator.service.workload import adopt, workload_properties
 from coredinator.services import KINDS, Definition, KindName
+from coredinator.services.health import HealthSection, ProbeType
 from coredinator.systemd import UnitProperties
 from coredinator.systemd.properties import to_variant
 
@@ -34,6 +37,23 @@ def test_every_property_has_a_signature(version: int) -> None:
     typed = to_variant(properties)
     assert typed.get_type_string() == "a(sv)"
     assert [name for name, _ in typed.unpack()] == list(properties)
+
+
+@pytest.mark.parametrize(
+    ("section", "kind", "before"),
+    [
+        (None, "exec", ("coredinator.service",)),
+        (HealthSection(type=ProbeType.HTTP), "exec", ("coredinator.service",)),
+        (HealthSection(type=ProbeType.WATCHDOG), "notify", None),
+    ],
+    ids=["no health check", "http", "watchdog"],
+)
+def test_the_manager_never_waits_for_a_service_to_be_ready(
+    section: HealthSection | None, kind: str, before: tuple[str] | None
+) -> None:
+    definition = replace(DEFINITION, health=section.check() if section else None)
+    properties = workload_properties(record(AGENT), definition, systemd_version=257)
+    assert (properties["Type"], properties.get("Before")) == (kind, before)
 
 
 def test_fields_of_the_log_are_bytes_as_they_stand() -> None:

@@ -27,7 +27,8 @@ def main() -> int:
         while time.monotonic() < deadline:
             _run(number, arguments.steps)
             number += 1
-            print(f"{Histories.histories} histories, {Histories.steps} steps, no violation", flush=True)
+            longer = f"{Histories.longer} of them of more than one step"
+            print(f"{Histories.histories} histories, {longer}, {Histories.steps} steps, no violation", flush=True)
     finally:
         for what, times in sorted(COUNTS.items()):
             print(f"{times:8} {what}")

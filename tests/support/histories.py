@@ -3,6 +3,7 @@
 import contextlib
 import signal
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from hypothesis import strategies as st
@@ -58,11 +59,14 @@ class Histories(RuleBasedStateMachine):
     """One host from its first start to its end."""
 
     histories = 0
+    longer = 0
+    """Histories that did not end with their first step."""
     steps = 0
 
     def __init__(self) -> None:
         super().__init__()
         Histories.histories += 1
+        self._steps = 0
         self.violation: str | None = None
         self._stack = contextlib.ExitStack()
         folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="history-"))
@@ -81,11 +85,11 @@ class Histories(RuleBasedStateMachine):
     @invariant()
     def all_promises_are_kept(self) -> None:
         Histories.steps += 1
-        try:
+        self._steps += 1
+        if self._steps == 2:
+            Histories.longer += 1
+        with self._telling():
             self.world.settle()
-        except AssertionError as error:
-            self.violation = str(error)
-            raise
 
     @rule(deed=requests)
     def request(self, deed: Deed) -> None:
@@ -114,10 +118,14 @@ class Histories(RuleBasedStateMachine):
     @rule(
         way=st.sampled_from(["kill", "terminate"]),
         deeds=st.lists(st.one_of(operations, crashes, files, damages, disks), max_size=3),
+        killed_after=st.lists(st.floats(min_value=0, max_value=0.5), max_size=2),
     )
-    def replace_manager(self, way: str, deeds: list[Deed]) -> None:
-        """The manager ends, things happen, the next one starts."""
+    def replace_manager(self, way: str, deeds: list[Deed], killed_after: list[float]) -> None:
+        """The manager ends, things happen, the next one starts, killed once or twice as it does."""
         self._do(("end_manager", way), *deeds)
+        with self._telling():
+            for delay in killed_after:
+                self.world.launch_and_kill(delay)
         self._launch()
 
     @rule(
@@ -130,19 +138,30 @@ class Histories(RuleBasedStateMachine):
         """Several things happen at the same moment, a SIGKILL to the manager perhaps among them."""
         if killed_after is not None:
             deeds = [*deeds, (killed_after, ("end_manager", "kill"))]
-        self.world.do(*(self._action(deed) for _, deed in deeds), delays=[delay for delay, _ in deeds])
+        with self._telling():
+            self.world.do(*(self._action(deed) for _, deed in deeds), delays=[delay for delay, _ in deeds])
         if killed_after is not None:
             self._launch()
 
     def _launch(self) -> None:
-        self.world.launch()
-        if not self.world.up:
-            self._do(("free_disk",))
+        with self._telling():
             self.world.launch()
+            if not self.world.up:
+                self.world.do(self.world.free_disk())
+                self.world.launch()
 
     def _do(self, *deeds: Deed) -> None:
-        for deed in deeds:
-            self.world.do(self._action(deed))
+        with self._telling():
+            for deed in deeds:
+                self.world.do(self._action(deed))
+
+    @contextlib.contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except AssertionError as error:
+            self.violation = str(error)
+            raise
 
     def _action(self, deed: Deed) -> Action:
         name, *arguments = deed

@@ -43,7 +43,7 @@ class Wanted(StrEnum):
 
 
 class Outcome(StrEnum):
-    """Whether an action took place; nobody knows of one that was cut short."""
+    """Whether an action took place; nobody knows of one that was cut short, and one that has no effect is refused."""
 
     DONE = "done"
     REFUSED = "refused"
@@ -58,6 +58,11 @@ class Action:
     wishes: tuple[tuple[Unit, Wanted], ...]
     carry_out: Callable[[], Outcome]
     by_operator: bool = False
+
+    @property
+    def decided(self) -> set[Unit]:
+        """The units whose intent it says."""
+        return {unit for unit, wanted in self.wishes if wanted is not Wanted.SAME}
 
 
 @dataclass

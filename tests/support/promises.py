@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tests.support.model import Expected, Unit
+from tests.support.model import Expected, Unit, coreio
 
 type Status = dict[str, Any]
 """An agent's status, or a service's, as the API answers."""
@@ -22,6 +22,8 @@ STATES = {
     ("failed", ""): "failed",
 }
 """The contract's table: ActiveState and SubState, an empty one for all others."""
+_MIRRORED = ("main_pid", "restarts", "result", "exit_status", "executable", "version", "error", "config_path")
+"""Columns of the mirror that a status says by the same name."""
 
 
 def agent_state(intent: str, states: list[str]) -> str:
@@ -52,6 +54,16 @@ def of_agents(agents: Mapping[str, Status], links: Mapping[str, Collection[str |
     return found
 
 
+def of_pages(agents: Mapping[str, Status], services: Mapping[Unit, Status]) -> list[str]:
+    """What an agent's page says of a CoreIO is what the list of them says."""
+    found: list[str] = []
+    for agent, status in agents.items():
+        on_page = status["service_statuses"].get("coreio")
+        if on_page is not None and on_page != (listed := services.get(coreio(on_page["id"]))):
+            found.append(f"agent {agent} has CoreIO {on_page}, in the list it is {listed}")
+    return found
+
+
 def of_systemd(unit: Unit, service: Status, show: Mapping[str, str]) -> list[str]:
     if show["LoadState"] == "not-found":
         expected_states = {"failed"} if service["error"] else {"stopped"}
@@ -59,7 +71,7 @@ def of_systemd(unit: Unit, service: Status, show: Mapping[str, str]) -> list[str
             return [f"{unit.name} is not loaded, but {service['state']} with PID {service['main_pid']}"]
         return []
     says = {
-        "state": STATES.get((show["ActiveState"], show["SubState"])) or STATES[show["ActiveState"], ""],
+        "state": _state(show),
         "main_pid": int(show["MainPID"]) or None,
         "restarts": int(show["NRestarts"]),
         "result": show["Result"],
@@ -72,6 +84,13 @@ def of_systemd(unit: Unit, service: Status, show: Mapping[str, str]) -> list[str
         for key, value in says.items()
         if service[key] != value
     ]
+
+
+def _state(show: Mapping[str, str]) -> str:
+    """The state of a unit; one that is not loaded is stopped."""
+    if show["LoadState"] == "not-found":
+        return "stopped"
+    return STATES.get((show["ActiveState"], show["SubState"])) or STATES[show["ActiveState"], ""]
 
 
 def of_process(unit: Unit, service: Status, expected: Expected) -> list[str]:
@@ -96,7 +115,14 @@ def of_wishes(unit: Unit, service: Status, show: Mapping[str, str], expected: Ex
     return found
 
 
-def of_mirror(path: Path, services: Mapping[Unit, Status], *, since: datetime, operated: Collection[str]) -> list[str]:
+def of_mirror(
+    path: Path,
+    services: Mapping[Unit, Status],
+    systemd: Mapping[Unit, Mapping[str, str]],
+    *,
+    since: datetime,
+    operated: Collection[str],
+) -> list[str]:
     """Only on units that were `operated` since that moment may an operator be said to have acted."""
     try:
         with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as reader:
@@ -104,13 +130,17 @@ def of_mirror(path: Path, services: Mapping[Unit, Status], *, since: datetime, o
                 "SELECT unit FROM transitions WHERE at > ? AND cause LIKE 'operator wants%'", (since.isoformat(),)
             ).fetchall()
             rows = reader.execute(
-                "SELECT unit, intent, main_pid, restarts, error, config_path FROM services"
+                f"SELECT unit, state, intent, pending, {', '.join(_MIRRORED)} FROM services"  # noqa: S608  # names of ours
             ).fetchall()
     except sqlite3.Error as error:
         return [f"the mirror cannot be read: {error}"]
     mirrored = {row[0]: row[1:] for row in rows}
-    keys = ("intended_state", "main_pid", "restarts", "error", "config_path")
-    said = {unit.name: tuple(service[key] for key in keys) for unit, service in services.items()}
+    said = {
+        unit.name: (
+            _state(systemd[unit]), service["intended_state"], None, *(service[key] for key in _MIRRORED),
+        )
+        for unit, service in services.items()
+    }  # fmt: skip
     if others := {unit for (unit,) in blamed} - set(operated):
         return [f"an operator is said to have started or stopped {others}"]
     return [] if mirrored == said else [f"the mirror has {mirrored}, the API says {said}"]

@@ -150,8 +150,7 @@ class Scene:
         def carry_out() -> Outcome:
             path = self.host.base_path / "releases" / f"linux-{program}-v{version}"
             path.unlink(missing_ok=True)
-            self.programs.pop(path, None)
-            return Outcome.DONE
+            return Outcome.REFUSED if self.programs.pop(path, None) is None else Outcome.DONE
 
         return Action("executable removed", (), carry_out)
 
@@ -164,7 +163,10 @@ class Scene:
 
     def remove_config(self, agent: str) -> Action:
         def carry_out() -> Outcome:
-            (self.host.configs / f"{agent}.yaml").unlink(missing_ok=True)
+            path = self.host.configs / f"{agent}.yaml"
+            if not path.exists():
+                return Outcome.REFUSED
+            path.unlink()
             return Outcome.DONE
 
         return Action("config removed", (), carry_out)
@@ -204,6 +206,8 @@ class Scene:
 
     def free_disk(self) -> Action:
         def carry_out() -> Outcome:
+            if not self.disk_refuses:
+                return Outcome.REFUSED
             assert self._remount("rw")
             self.protected = False
             self.filler.unlink(missing_ok=True)
@@ -226,6 +230,8 @@ class Scene:
             answer = self.host.api.request(method, path, json=body)
         except httpx.ConnectError:
             return Outcome.REFUSED
+        except httpx.TimeoutException as error:
+            raise AssertionError(f"{method} {path} was not answered: {error!r}") from error
         except httpx.TransportError:
             return Outcome.UNKNOWN
         if answer.is_success:

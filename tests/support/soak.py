@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,28 +45,30 @@ class Lag:
     @contextlib.contextmanager
     def sampling(self, database: Path) -> Iterator[None]:
         done = threading.Event()
-        thread = threading.Thread(target=self._sample, args=(database, done))
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
+        with ThreadPoolExecutor(1) as pool:
+            sampling = pool.submit(self._sample, database, done)
+            try:
+                yield
+            finally:
+                done.set()
+        sampling.result()
 
     def quantile(self, part: float) -> float:
         return statistics.quantiles(self.seconds, n=1000)[round(part * 1000) - 1]
 
     def _sample(self, database: Path, done: threading.Event) -> None:
         with contextlib.closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as reader:
-            newest = datetime.now(UTC).isoformat()
-            version = None
+            query = "SELECT unit, since FROM services"
+            seen: dict[str, str | None] = dict(reader.execute(query))
+            version = reader.execute("PRAGMA data_version").fetchone()
             while not done.wait(0.001):
                 now = datetime.now(UTC)
                 if version == (version := reader.execute("PRAGMA data_version").fetchone()):
                     continue
-                for (since,) in reader.execute("SELECT since FROM services WHERE since > ? ORDER BY since", (newest,)):
-                    self.seconds.append((now - datetime.fromisoformat(since)).total_seconds())
-                    newest = since
+                for unit, since in reader.execute(query):
+                    if since is not None and since != seen.get(unit):
+                        self.seconds.append((now - datetime.fromisoformat(since)).total_seconds())
+                    seen[unit] = since
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ def soak(folder: Path, *, duration: float, agents: int, seed: int) -> Report:
         for name in names:
             world.do(world.write_config(name))
         for batch in (names[at : at + 8] for at in range(0, agents, 8)):
-            world.do(*(world.start(name) for name in batch), apart=True)
+            world.do(*(world.start(name) for name in batch))
         world.settle()
         begun = time.monotonic()
         before: Footprint | None = None
@@ -107,7 +110,7 @@ def soak(folder: Path, *, duration: float, agents: int, seed: int) -> Report:
                 actions = [_action(world, name, dice) for name in dice.sample(names, min(8, agents))]
                 if dice.random() < 0.1:
                     actions.append(_disturbance(world, dice))
-                world.do(*actions, apart=True)
+                world.do(*actions)
                 world.settle()
                 rounds += 1
         assert before is not None
@@ -117,7 +120,7 @@ def soak(folder: Path, *, duration: float, agents: int, seed: int) -> Report:
 def _at_rest(world: World, names: list[str]) -> Footprint:
     """The footprint with all agents running, so that two of them can be compared."""
     for batch in (names[at : at + 8] for at in range(0, len(names), 8)):
-        world.do(*(world.start(name) for name in batch), apart=True)
+        world.do(*(world.start(name) for name in batch))
     world.settle()
     world.host.reconnect()  # each client thread left a connection behind
     world.settle()

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,16 @@ import httpx
 
 from tests.support.host import clean_up_units, systemctl, workload_units
 from tests.support.model import Action, Expected, Outcome, Unit, Wanted, coreio, corerl
-from tests.support.promises import Status, of_agents, of_existence, of_mirror, of_process, of_systemd, of_wishes
+from tests.support.promises import (
+    Status,
+    of_agents,
+    of_existence,
+    of_mirror,
+    of_pages,
+    of_process,
+    of_systemd,
+    of_wishes,
+)
 from tests.support.scene import PROGRAMS, Scene
 
 SETTLED_WITHIN = 25.0
@@ -70,28 +79,35 @@ class World(Scene):
 
     # Doing it
 
-    def do(self, *actions: Action, delays: Sequence[float] | None = None, apart: bool = False) -> None:
-        """Carry out one action, or several at the same moment, each after its delay in seconds.
-
-        With `apart` no two of them concern the same unit, so that each can be told by its outcome.
-        """
-        for action in actions:
-            COUNTS[f"{action.sort} at once" if len(actions) > 1 else action.sort] += 1
-        if len(actions) == 1:
-            self._expect(actions[0], actions[0].carry_out())
-            return
+    def do(self, *actions: Action, delays: Sequence[float] | None = None) -> None:
+        """Carry out one action, or several at the same moment, each after its delay in seconds."""
         with ThreadPoolExecutor(len(actions)) as pool:
-            outcomes = [
+            done = [
                 pool.submit(_later, delay, action.carry_out)
                 for action, delay in zip(actions, delays or [0.0] * len(actions), strict=True)
             ]  # fmt: skip
-        for action, outcome in zip(actions, outcomes, strict=True):
-            if outcome.result() is not Outcome.REFUSED:
-                self._may_exist(action)
-        for action, outcome in zip(actions, outcomes, strict=True):
-            # What else happens at the same moment may come first or last.
-            uncertain = outcome.result() is Outcome.DONE and not apart
-            self._expect(action, Outcome.UNKNOWN if uncertain else outcome.result())
+        outcomes = [outcome.result() for outcome in done]
+        took_place = [
+            (action, outcome)
+            for action, outcome in zip(actions, outcomes, strict=True)
+            if outcome is not Outcome.REFUSED
+        ]
+        for action, _ in took_place:
+            COUNTS[f"{action.sort} at once" if len(actions) > 1 else action.sort] += 1
+            self._may_exist(action)
+        decided = Counter(unit for action, _ in took_place for unit in action.decided)
+        for action, outcome in took_place:
+            # What somebody else wants at the same moment may come first or last.
+            contested = {unit for unit in action.decided if decided[unit] > 1}
+            self._expect(action, outcome, contested)
+
+    def launch_and_kill(self, delay: float) -> None:
+        """Start the manager, and kill it as it looks around, or as it has begun to put things right."""
+        if self.lost:
+            self._expect_loss()
+        self.host.process = self.host.spawn()
+        time.sleep(delay)
+        self.do(self.end_manager("kill"))
 
     def launch(self) -> None:
         """Start the manager; where the disk refuses it may decline, and then in one line."""
@@ -150,6 +166,7 @@ class World(Scene):
         if self._services() != before:
             return ["states are changing"]
         found = [*of_existence(services, loaded, self.expected), *of_agents(agents, self.links)]
+        found += of_pages(agents, services)
         for unit, service in services.items():
             found += of_systemd(unit, service, systemd[unit])
             found += of_process(unit, service, self.expected.get(unit, Expected()))
@@ -157,7 +174,7 @@ class World(Scene):
                 expected, excused = self.expected.get(unit, Expected()), self._excuse(unit, service)
                 found += of_wishes(unit, service, systemd[unit], expected, excused=excused)
         if not self.disk_refuses:
-            found += of_mirror(self.database, services, since=self.settled_at, operated=self.operated)
+            found += of_mirror(self.database, services, systemd, since=self.settled_at, operated=self.operated)
             health = self.host.health()
             if health["status"] != "healthy":
                 found.append(f"not healthy: {health['reasons']}")
@@ -172,6 +189,11 @@ class World(Scene):
         if service["error"] and config is not None and not Path(config).exists():
             return True
         return service["executable"] is None or self.programs.get(Path(service["executable"])) in {None, "crashing"}
+
+    def _stays(self, unit: Unit, service: Status) -> bool:
+        """Whether its process has to be there until somebody wants something else."""
+        known = self.expected.get(unit, Expected()).pid == service["main_pid"]
+        return service["state"] == "running" and (known or not self._excuse(unit, service))
 
     # How that is found out
 
@@ -206,17 +228,15 @@ class World(Scene):
         blocks = (dict(line.split("=", 1) for line in block.splitlines()) for block in text.strip().split("\n\n"))
         return {units[block["Id"]]: block for block in blocks}
 
-    def _expect(self, action: Action, outcome: Outcome) -> None:
-        if outcome is Outcome.REFUSED:
-            return
-        if action.by_operator or outcome is Outcome.UNKNOWN:
-            self.operated |= {unit.name for unit, _ in action.wishes}
-        self._may_exist(action)
+    def _expect(self, action: Action, outcome: Outcome, contested: Collection[Unit]) -> None:
         for unit, wanted in action.wishes:
+            certain = outcome is Outcome.DONE and unit not in contested
+            if action.by_operator or not certain:
+                self.operated.add(unit.name)
             expected = self.expected.get(unit)
             if expected is None:
                 continue  # nothing is known of it, so nothing changes
-            expected.take(wanted, certain=outcome is Outcome.DONE)
+            expected.take(wanted, certain=certain)
             if expected.known == {False}:
                 del self.expected[unit]
 
@@ -250,7 +270,7 @@ class World(Scene):
         self.expected = {
             unit: Expected(
                 intents={service["intended_state"]},
-                pid=service["main_pid"] if service["state"] == "running" and not self._excuse(unit, service) else None,
+                pid=service["main_pid"] if self._stays(unit, service) else None,
             )
             for unit, service in services.items()
         }

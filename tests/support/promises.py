@@ -55,11 +55,14 @@ def of_agents(agents: Mapping[str, Status], links: Mapping[str, Collection[str |
 
 
 def of_pages(agents: Mapping[str, Status], services: Mapping[Unit, Status]) -> list[str]:
-    """What an agent's page says of a CoreIO is what the list of them says."""
+    """What an agent's page says of a CoreIO is what the list of them says; one that is forgotten is stopped."""
     found: list[str] = []
     for agent, status in agents.items():
         on_page = status["service_statuses"].get("coreio")
-        if on_page is not None and on_page != (listed := services.get(coreio(on_page["id"]))):
+        if on_page is None:
+            continue
+        listed = services.get(coreio(on_page["id"]), on_page | {"state": "stopped", "main_pid": None})
+        if on_page != listed:
             found.append(f"agent {agent} has CoreIO {on_page}, in the list it is {listed}")
     return found
 

@@ -24,7 +24,7 @@ from uvicorn.supervisors import ChangeReload
 
 from coredinator import __version__
 from coredinator.check import findings_of
-from coredinator.errors import CoredinatorError, SettingsError, StoreError
+from coredinator.errors import CoredinatorError, PathUnavailable, SettingsError, StoreError
 from coredinator.logs import MessageId, set_up_logging
 from coredinator.runtime import Runtime, lock_state_dir
 from coredinator.settings import Settings, configs_to_check, parse_settings
@@ -124,7 +124,7 @@ def create_app(settings: Settings, mirror: Mirror) -> FastAPI:
     # The last one added is the outermost.
     app.add_middleware(BodyLimit)
     app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origin, allow_methods=["*"], allow_headers=["*"])
-    app.add_middleware(OriginGuard, allowed=settings.cors_origin)
+    app.add_middleware(OriginGuard, allowed=settings.cors_origin, host=settings.host)
     app.add_middleware(VersionHeader)
     return app
 
@@ -150,10 +150,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 log_config=None, access_log=False, server_header=False, lifespan="on",
             )  # fmt: skip
             Server(config).run([listener])
+    except (PathUnavailable, StoreError) as error:
+        die("coredinator", str(error), os.EX_TEMPFAIL)
     except SettingsError as error:
         die("coredinator", str(error), os.EX_CONFIG)
-    except StoreError as error:
-        die("coredinator", str(error), os.EX_TEMPFAIL)
     except CoredinatorError as error:
         die("coredinator", str(error), os.EX_UNAVAILABLE)
     except KeyboardInterrupt:

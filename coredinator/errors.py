@@ -13,6 +13,10 @@ class SettingsError(CoredinatorError):
         self.findings = findings
 
 
+class PathUnavailable(SettingsError):
+    """A path that the settings name cannot be used now, but may be later: its disk is not mounted yet, or is full."""
+
+
 class ConfigError(CoredinatorError):
     """An agent's config file is missing, unreadable, or not what CoreRL and CoreIO can read."""
 

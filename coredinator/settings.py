@@ -2,27 +2,30 @@
 
 import argparse
 import os
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from coredinator import __version__
-from coredinator.errors import ConfigError, InvalidId, SettingsError
+from coredinator.errors import ConfigError, InvalidId, PathUnavailable, SettingsError
 from coredinator.logs import LogSettings
 from coredinator.service.config_file import read_config
 from coredinator.service.executable import is_utf8
 from coredinator.service.identity import identify
 from coredinator.services import Catalogue, KindName
 from coredinator.services.declared import KindSection, ServiceSection, catalogue
+from coredinator.services.health import Port
 from coredinator.services.limits import contradiction
 from coredinator.systemd import Scope
 
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 
-type Port = Annotated[int, Field(ge=1, le=65535)]
+_YEAR = 31_536_000
+_UNAVAILABLE = "path_unavailable"
 
 
 def default_state_dir() -> Path:
@@ -53,7 +56,7 @@ class Settings(BaseModel):
     scope: Scope = Field(default_factory=lambda: Scope.SYSTEM if os.geteuid() == 0 else Scope.USER)
     state_dir: Path = Field(default_factory=default_state_dir)
     cors_origin: tuple[str, ...] = ()
-    stable_period: float = Field(default=600.0, gt=0)
+    stable_period: float = Field(default=600.0, gt=0, le=_YEAR)
     """Seconds of running after which a service's restart delay begins anew."""
     kinds: Mapping[KindName, KindSection] = Field(default_factory=dict[KindName, KindSection])
     services: Mapping[str, ServiceSection] = Field(default_factory=dict[str, ServiceSection])
@@ -73,12 +76,17 @@ class Settings(BaseModel):
     @field_validator("base_path")
     @classmethod
     def _is_folder(cls, path: Path) -> Path:
-        if not path.is_dir():
-            what = "is not a folder" if path.exists() else "does not exist"
-            raise ValueError(f"{path} {what}; give the folder that holds the executables")
         path = path.absolute()
         if not is_utf8(path):
             raise ValueError(f"{str(path)!r} is not UTF-8, which systemd demands of paths; rename the folder")
+        hint = "give the folder that holds the executables"
+        try:
+            mode = path.stat().st_mode
+        except OSError as error:
+            what = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
+            raise PydanticCustomError(_UNAVAILABLE, "{words}", {"words": f"{path} {what}; {hint}"}) from error
+        if not stat.S_ISDIR(mode):
+            raise ValueError(f"{path} is not a folder; {hint}")
         return path
 
     @model_validator(mode="after")
@@ -123,7 +131,10 @@ class Settings(BaseModel):
 
 
 def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
-    """Read the flags, and the settings file if one is given; flags win. Raises SettingsError with all findings."""
+    """Read the flags, and the settings file if one is given; flags win.
+
+    Raises SettingsError with all findings, PathUnavailable if nothing is wrong but a path that is not there.
+    """
     flags = vars(_parser().parse_args(arguments))
     flags.pop("check_config", None)
     file = flags.pop("config", None)
@@ -132,7 +143,10 @@ def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
-        raise SettingsError(*findings, *(_describe(problem) for problem in error.errors())) from error
+        problems = error.errors()
+        may_pass = not findings and all(problem["type"] == _UNAVAILABLE for problem in problems)
+        failure = PathUnavailable if may_pass else SettingsError
+        raise failure(*findings, *(_describe(problem) for problem in problems)) from error
     if findings:
         raise SettingsError(*findings)
     return settings

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import structlog
 
-from coredinator.errors import SettingsError
+from coredinator.errors import PathUnavailable
 from coredinator.logs.journal import JournalHandler, runs_under_systemd
 
 FILE_SIZE = 10_000_000
@@ -36,7 +36,7 @@ class LogSettings:
 def set_up_logging(settings: LogSettings) -> None:
     """Send all logging of the process to the journal (under systemd), the console and the file.
 
-    Under systemd the console is the journal already, so it is left out there. Raises SettingsError if
+    Under systemd the console is the journal already, so it is left out there. Raises PathUnavailable if
     the file cannot be opened.
     """
     handlers: list[logging.Handler] = []
@@ -54,7 +54,7 @@ def set_up_logging(settings: LogSettings) -> None:
                 settings.file, maxBytes=FILE_SIZE, backupCount=FILE_BACKUPS, encoding="utf-8"
             )
         except OSError as error:
-            raise SettingsError(f"log file {settings.file} cannot be opened: {error.strerror}") from error
+            raise PathUnavailable(f"log file {settings.file} cannot be opened: {error.strerror}") from error
         file.setFormatter(_formatter(structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()))
         handlers.append(file)
     for handler in handlers:

@@ -41,6 +41,7 @@ class HealthCheck:
         return self.type is not ProbeType.WATCHDOG
 
 
+type Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
 type Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 _TIMEOUT = 2.0
@@ -54,7 +55,7 @@ class HealthSection(BaseModel):
 
     type: ProbeType
     host: str = Field(default="127.0.0.1", min_length=1)
-    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    port: Port | None = None
     path: str = Field(default="/api/healthcheck", pattern=r"^/[!-~]*$")
     interval: Seconds = 10.0
     timeout: Seconds | None = None

@@ -1,6 +1,8 @@
 """Limits and headers for every request, as plain ASGI."""
 
 import contextlib
+import ipaddress
+import socket
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
@@ -94,12 +96,15 @@ class OriginGuard:
     """Refuses requests that a web page of a foreign origin makes, unless the origin is allowed.
 
     Browsers send simple requests such as an empty POST across origins without asking first; CORS
-    alone keeps only their answers from the page.
+    alone keeps only their answers from the page. A page is our own if its origin is the Host that it
+    asks and names this machine: by an address, or by a name that no stranger's DNS can point here
+    (DNS rebinding). `host` is the one that the manager serves on.
     """
 
-    def __init__(self, app: ASGIApp, allowed: Sequence[str]) -> None:
+    def __init__(self, app: ASGIApp, allowed: Sequence[str], host: str) -> None:
         self._app = app
         self._allowed = frozenset(allowed)
+        self._host = host.lower()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on if it comes from no page, from our own, or from an allowed one."""
@@ -116,6 +121,18 @@ class OriginGuard:
         if origin in self._allowed or "*" in self._allowed:
             return True
         try:
-            return urlsplit(origin).netloc == host
+            page = urlsplit(origin)
+            return page.netloc == host and page.hostname is not None and self._is_ours(page.hostname)
         except ValueError:  # it is no URL
             return False
+
+    def _is_ours(self, name: str) -> bool:
+        machine = socket.gethostname().lower()
+        label = machine.partition(".")[0]
+        if name in {self._host, "localhost", machine, label, f"{label}.local"} or name.endswith(".localhost"):
+            return True
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return True

@@ -203,3 +203,11 @@ def test_a_foreign_web_page_is_refused(shared_host: Host, origin: str) -> None:
     assert "access-control-allow-origin" not in answer.headers
     own = {"Origin": f"http://127.0.0.1:{shared_host.port}"}
     assert shared_host.api.post("/api/agents/x/stop", headers=own).status_code == 200
+
+
+def test_a_web_page_whose_name_was_pointed_at_this_machine_is_refused(shared_host: Host) -> None:
+    for name, code in (("evil.example", 403), ("localhost", 200)):
+        rebound = {"Origin": f"http://{name}:{shared_host.port}", "Host": f"{name}:{shared_host.port}"}
+        answer = shared_host.api.post("/api/agents/x/stop", headers=rebound)
+        assert answer.status_code == code, name
+        assert ("--cors-origin http://evil.example" in answer.text) == (code == 403)

@@ -23,6 +23,12 @@ def test_installs_on_a_minimal_host_and_serves_within_ten_seconds(minimal_host: 
         assert minimal_host.show(unit, "NRestarts") == "0"
 
 
+def test_systemd_watches_manager_and_event_bus(host: DebianHost) -> None:
+    units = ("coredinator.service", "coredinator-eventbus.service")
+    assert [host.show(unit, "WatchdogUSec") for unit in units] == ["1min", "20s"]
+    assert all(host.show(unit, "WatchdogTimestampMonotonic") != "0" for unit in units)
+
+
 def test_status_of_an_agent_shows_transient_unit_slice_and_drop_ins(host: DebianHost) -> None:
     host.start_agent("backwash")
     shown = host.run("systemctl", "status", "coredinator-agent@backwash")

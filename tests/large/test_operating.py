@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.large.debian_host import CRASHER, DebianHost, agent_unit, await_true
+from tests.large.debian_host import CRASHER, SLEEPER, DebianHost, agent_unit, await_true
 from tests.support.figures import not_told
 
 pytestmark = pytest.mark.timeout(300)
@@ -106,6 +106,18 @@ def test_accounting_gives_cpu_time_and_names_what_this_kernel_does_not_tell(host
     is_unified = "cgroup.controllers" in host.run("ls", "/sys/fs/cgroup").split()
     files = host.run("ls", f"/sys/fs/cgroup{group}").split() if is_unified else []
     assert corerl["unavailable"] == not_told(files)
+
+
+def test_a_service_that_is_never_ready_holds_up_no_manager(host: DebianHost) -> None:
+    host.configure("kinds:\n  corerl: {health: {type: watchdog, timeout: 60, grace: 0}}\n")
+    host.write("/opt/coredinator/v1/linux-corerl-v1.0.0", SLEEPER, 0o755)
+    host.start_agent("backwash")
+    assert host.status("backwash")["state"] == "starting"
+    pid = host.corerl("backwash")["main_pid"]
+    host.run("timeout", "30", "systemctl", "restart", "coredinator")
+    host.await_manager()
+    corerl = host.corerl("backwash")
+    assert (corerl["state"], corerl["main_pid"]) == ("starting", pid)
 
 
 def test_the_watchdog_ends_a_service_that_gives_no_sign_of_life(host: DebianHost) -> None:

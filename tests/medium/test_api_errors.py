@@ -1,7 +1,14 @@
 """What the API answers when something stands in the way of a sensible request."""
 
+import contextlib
+import fcntl
+import os
+import signal
 import socket
 import time
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +31,34 @@ def test_another_config_for_a_running_id_is_409(host: Host) -> None:
     assert coreio_unit("another") not in workload_units()
     answer = host.api.post("/api/coreio/start", json={"config_path": str(twin)})
     assert answer.status_code == 409
+
+
+@contextlib.contextmanager
+def hung(path: Path) -> Generator[None]:
+    """A file on a disk that does not answer: whoever opens it waits for the end of a lease (fcntl(2))."""
+    # The kernel asks for the lease back by a signal that would end the tests.
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    holder = os.open(path, os.O_RDWR)
+    try:
+        fcntl.fcntl(holder, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        yield
+    finally:
+        os.close(holder)
+        signal.signal(signal.SIGIO, before)
+
+
+def test_a_config_on_a_disk_that_hangs_is_503_and_others_are_read_meanwhile(host: Host) -> None:
+    config = host.config("backwash")
+    with hung(config), ThreadPoolExecutor(1) as pool:
+        started = pool.submit(host.api.post, "/api/agents/start", json={"config_path": str(config)})
+        host.start(host.config("other"))
+        assert not started.done()
+        answer = started.result()
+    assert answer.status_code == 503
+    assert "disk of configs and executables did not answer within 10 s" in answer.json()["detail"]
+    assert "Retry-After" in answer.headers
+    assert agent_unit("backwash") not in workload_units()
+    assert host.start(config) == "backwash"
 
 
 def test_a_link_to_the_same_config_is_no_conflict(host: Host) -> None:

@@ -1,6 +1,7 @@
 """The three ways to start the manager, its flags and files, and how it ends when it cannot run."""
 
 import json
+import os
 import re
 import shutil
 import socket
@@ -15,7 +16,7 @@ import httpx
 import pytest
 
 from coredinator.app import listen
-from tests.support.host import Host, wait_for
+from tests.support.host import Host, service_unit, show, systemctl, wait_for, workload_units
 
 ROOT = Path(__file__).parent.parent.parent
 WAYS = (
@@ -23,6 +24,8 @@ WAYS = (
     [sys.executable, str(ROOT / "coredinator" / "app.py")],
     [str(Path(sys.executable).with_name("coredinator"))],
 )
+
+LATE = "coredinator-late.service"
 
 
 def run(*arguments: str, program: Sequence[str] = WAYS[0]) -> subprocess.CompletedProcess[str]:
@@ -71,14 +74,55 @@ def test_a_port_in_use_ends_with_one_line(tmp_path: Path) -> None:
     assert_one_line(done, port, "in use")
 
 
+def test_a_second_manager_on_the_same_port_ends_with_one_line_and_touches_nothing(host: Host) -> None:
+    host.start(host.config("backwash"))
+    pids, units = host.pids("backwash"), workload_units()
+    bus = wait_for(lambda: show("coredinator-eventbus.service", "MainPID"))
+    (host.folder / "second").mkdir()
+    second = Host(host.folder / "second")
+    second.port = host.port
+    second.install("gate")
+    second.settings(services={"gate": {}})
+    done = run(*second.command()[3:])
+    assert_one_line(done, str(host.port), "in use")
+    assert done.returncode == os.EX_UNAVAILABLE
+    assert show(service_unit("gate"), "LoadState") == "not-found"
+    assert host.health()["status"] == "healthy"
+    assert (host.pids("backwash"), workload_units()) == (pids, units)
+    assert show("coredinator-eventbus.service", "MainPID") == bus
+
+
 def test_a_base_path_that_is_a_file_ends_with_one_line(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
-    assert_one_line(run("--base-path", str(file)), str(file), "not a folder")
+    done = run("--base-path", str(file))
+    assert_one_line(done, str(file), "not a folder")
+    assert done.returncode == os.EX_CONFIG
 
 
-def test_a_missing_base_path_ends_with_one_line(tmp_path: Path) -> None:
-    assert_one_line(run("--base-path", str(tmp_path / "none")), str(tmp_path / "none"), "does not exist")
+def test_a_missing_base_path_ends_with_one_line_and_may_be_there_later(tmp_path: Path) -> None:
+    flags = ("--base-path", str(tmp_path / "none"))
+    done = run(*flags)
+    assert_one_line(done, str(tmp_path / "none"), "does not exist")
+    assert done.returncode == os.EX_TEMPFAIL
+    checked = run(*flags, "--check-config")
+    assert (checked.returncode, checked.stderr) == (os.EX_CONFIG, done.stderr)
+
+
+def test_a_manager_whose_base_path_comes_late_is_started_again_by_systemd(idle_host: Host) -> None:
+    late = idle_host.base_path.rename(idle_host.folder / "not mounted")
+    unit = ROOT / "units" / "coredinator.service"
+    lines = [line for line in unit.read_text().splitlines() if line.startswith(("Type=", "Restart", "StartLimit"))]
+    properties = [f"--property={line}" for line in lines]
+    command = ["systemd-run", "--user", "--no-block", "--collect", "--unit", LATE, *properties]
+    subprocess.run([*command, "--", *idle_host.command()], check=True)
+    try:
+        wait_for(lambda: int(show(LATE, "NRestarts")) > 0, what="a second try")
+        late.rename(idle_host.base_path)
+        wait_for(lambda: show(LATE, "ActiveState") == "active", timeout=30, what="a manager that serves")
+        assert idle_host.health()["service"] == "coredinator"
+    finally:
+        systemctl("stop", LATE)
 
 
 def test_no_base_path_ends_with_one_line() -> None:
@@ -94,12 +138,16 @@ def test_no_base_path_ends_with_one_line() -> None:
         ("- port\n", "mapping"),
         ("log-level: loud\n", "loud"),
         ("event-bus-pub-port: 5560\n", "5560"),
+        ("event-bus-pub-port: '5561'\n", "event-bus-pub-port"),
+        ("stable-period: .inf\n", "31536000"),
     ],
 )
 def test_a_bad_settings_file_ends_with_one_line(tmp_path: Path, text: str, words: str) -> None:
     file = tmp_path / "coredinator.yaml"
     file.write_text(text)
-    assert_one_line(run("--base-path", str(tmp_path), "--config", str(file)), words)
+    done = run("--base-path", str(tmp_path), "--config", str(file))
+    assert_one_line(done, words)
+    assert done.returncode == os.EX_CONFIG
 
 
 def test_a_state_folder_that_cannot_be_made_ends_with_one_line(tmp_path: Path) -> None:
@@ -108,9 +156,11 @@ def test_a_state_folder_that_cannot_be_made_ends_with_one_line(tmp_path: Path) -
     assert_one_line(done, str(tmp_path / "file" / "state"))
 
 
-def test_a_log_file_that_cannot_be_opened_ends_with_one_line(tmp_path: Path) -> None:
+def test_a_log_file_that_cannot_be_opened_ends_with_one_line_and_may_be_later(tmp_path: Path) -> None:
     log = str(tmp_path / "none" / "x.log")
-    assert_one_line(run("--base-path", str(tmp_path), "--state-dir", str(tmp_path / "s"), "--log-file", log), log)
+    done = run("--base-path", str(tmp_path), "--state-dir", str(tmp_path / "s"), "--log-file", log)
+    assert_one_line(done, log)
+    assert done.returncode == os.EX_TEMPFAIL
 
 
 def test_flags_win_over_the_settings_file(idle_host: Host) -> None:

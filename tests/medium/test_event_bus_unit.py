@@ -4,10 +4,14 @@ import contextlib
 import os
 import signal
 import socket
+import statistics
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
+import psutil
 import pytest
 
 from coredinator.event_bus.addresses import BusAddresses
@@ -93,6 +97,53 @@ def send_without_end(raw: socket.socket, kind: bytes) -> None:
     """Parts of a message that never ends, or topics that have nothing in common: more than memory has room for."""
     for _ in range(20_000):
         raw.sendall(frame(b"x" * 100_000, more=True) if kind == b"PUB" else frame(b"\x01" + os.urandom(900)))
+
+
+# Messages that a subscriber never reads, and subscriptions that come and go, which reach all publishers.
+FLOOD = """
+import itertools, sys, zmq
+context = zmq.Context()
+source, sink, fickle = context.socket(zmq.PUB), context.socket(zmq.SUB), context.socket(zmq.XSUB)
+source.connect(sys.argv[1])
+sink.connect(sys.argv[2])
+sink.subscribe(b"")
+fickle.connect(sys.argv[2])
+for number in itertools.count():
+    source.send_multipart([b"t", bytes(60_000)])
+    fickle.send(b"%c%d" % (number // 1000 % 2, number % 1000))
+"""
+
+
+def test_the_manager_answers_while_its_bus_is_flooded(host: Host) -> None:
+    wait_for(lambda: host.health()["event_bus"]["status"] == "running")
+    bus = psutil.Process(int(show("coredinator-eventbus.service", "MainPID")))
+    ports = [f"tcp://127.0.0.1:{port}" for port in (host.pub_port, host.sub_port)]
+    flood = subprocess.Popen([sys.executable, "-c", FLOOD, *ports])
+    try:
+        before = busy_seconds(bus)
+        wait_for(lambda: busy_seconds(bus) > before + 0.5, what="a flood")
+        before, waited = busy_seconds(bus), list[float]()
+        while busy_seconds(bus) < before + 1:
+            assert flood.poll() is None
+            answer = httpx.get(f"{host.api.base_url}/api/healthcheck", timeout=10)
+            assert answer.json()["status"] == "healthy"
+            waited.append(answer.elapsed.total_seconds())
+    finally:
+        flood.kill()
+        flood.wait()
+    assert statistics.median(waited) < 0.1
+
+
+def busy_seconds(process: psutil.Process) -> float:
+    """CPU time of a process."""
+    times = process.cpu_times()
+    return times.user + times.system
+
+
+def test_the_managers_bus_is_watched_as_the_installed_one(host: Host) -> None:
+    wait_for(lambda: host.health()["event_bus"]["status"] == "running")
+    assert "WatchdogSec=20s\n" in Path("units/coredinator-eventbus.service").read_text()
+    assert show("coredinator-eventbus.service", "WatchdogUSec") == "20s"
 
 
 def test_the_managers_bus_has_the_limits_of_the_installed_one(host: Host) -> None:

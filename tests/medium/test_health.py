@@ -4,12 +4,24 @@ import socket
 import socketserver
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, override
 
 import pytest
 
-from tests.support.host import Host, Subscriber, agent_unit, free_port, service_unit, show, systemctl, wait_for
+from tests.support.host import (
+    Host,
+    Subscriber,
+    agent_unit,
+    coreio_unit,
+    free_port,
+    free_ports,
+    service_unit,
+    show,
+    systemctl,
+    wait_for,
+)
 
 AGENT = agent_unit("backwash")
 # Serves the port of its config; what it says is in the file `answer` beside it: a status code, or `hang`.
@@ -48,15 +60,22 @@ QUICK = {"interval": 0.1, "timeout": 0.5, "failures": 3, "grace": 0}
 
 
 class Served:
-    """A host whose CoreRL serves HTTP."""
+    """A host whose CoreRL, or CoreIO, serves HTTP; at the port of the other one nobody does."""
 
-    def __init__(self, host: Host, **health: Any) -> None:  # noqa: ANN401  # settings
+    def __init__(self, host: Host, kind: str = "corerl", **health: Any) -> None:  # noqa: ANN401  # settings
         self.host = host
-        self.port = free_port()
+        self.kind = kind
+        self.port, other = free_ports(2)
+        corerl, coreio = (self.port, other) if kind == "corerl" else (other, self.port)
         self.say("200")
-        self.config = host.config("backwash", f"event_bus:\n  cli_connection: tcp://localhost:{self.port}\n")
-        host.install("corerl", script=SERVER)
-        host.settings(kinds={"corerl": {"health": QUICK | {"type": "http"} | health}})
+        self.config = host.config(
+            "backwash",
+            f"event_bus:\n  cli_connection: tcp://localhost:{corerl}\n"
+            f"coreio:\n  coreio_origin: http://localhost:{coreio}\n",
+        )
+        served = SERVER if kind == "corerl" else SERVER.replace("cli_connection: tcp", "coreio_origin: http")
+        host.install(kind, script=served)
+        host.settings(kinds={kind: {"health": QUICK | {"type": "http"} | health}})
         host.launch()
         host.start(self.config)
         wait_for(lambda: self.verdict() is not None, what="a verdict")
@@ -68,11 +87,12 @@ class Served:
         return (self.host.configs / "asked").read_text().split()
 
     def verdict(self) -> dict[str, Any] | None:
-        return self.host.corerl("backwash")["health"]
+        return self.host.status("backwash")["service_statuses"][self.kind]["health"]
 
     def causes(self) -> list[tuple[str, str]]:
         lines = self.host.api.get("/api/agents/backwash/history").json()
-        return [(line["state"], line["cause"]) for line in reversed(lines) if line["unit"] == AGENT]
+        unit = AGENT if self.kind == "corerl" else coreio_unit("backwash-coreio")
+        return [(line["state"], line["cause"]) for line in reversed(lines) if line["unit"] == unit]
 
 
 def test_a_service_that_answers_is_healthy(idle_host: Host) -> None:
@@ -109,6 +129,35 @@ def test_a_service_that_is_not_well_is_failed_then_restarted_by_systemd(
     assert words in idle_host.log.read_text()
 
 
+def test_a_service_has_failed_after_as_many_failures_in_a_row_as_set(idle_host: Host) -> None:
+    idle_host.install("gate")
+    answers = iter([503, 200, 503, 503])
+    before: list[str] = []
+
+    class Gate(BaseHTTPRequestHandler):
+        """Notes the state that the probes before have led to."""
+
+        def do_GET(self) -> None:
+            before.append(idle_host.service("gate")["state"])
+            self.send_response(next(answers, 503))
+            self.end_headers()
+
+        @override
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Gate) as server, ThreadPoolExecutor(1) as pool:
+        pool.submit(server.serve_forever, 0.05)
+        health = QUICK | {"type": "http", "port": server.server_address[1], "timeout": 30, "failures": 2}
+        idle_host.settings(services={"gate": {"restart": "no", "health": health}})
+        try:
+            idle_host.launch()
+            wait_for(lambda: len(before) > 4, what="five probes")
+        finally:
+            server.shutdown()
+    assert before[:5] == ["running"] * 4 + ["failed"]
+
+
 def test_fewer_failures_than_set_are_none(idle_host: Host) -> None:
     served = Served(idle_host, failures=1000)
     pid = idle_host.corerl("backwash")["main_pid"]
@@ -134,6 +183,25 @@ def test_an_operators_stop_of_an_unhealthy_agent_is_a_stop(idle_host: Host) -> N
     idle_host.stop("backwash")
     assert idle_host.status("backwash")["state"] == "stopped"
     assert show(AGENT, "ActiveState") == "inactive"
+
+
+@pytest.mark.parametrize("probe", ["http", "tcp"])
+def test_a_coreio_is_asked_at_the_port_of_its_own(idle_host: Host, probe: str) -> None:
+    served = Served(idle_host, "coreio", type=probe)
+    assert served.verdict() == {"healthy": True, "detail": f"answers on port {served.port}"}
+    assert idle_host.corerl("backwash")["health"] is None
+
+
+def test_a_coreio_that_is_not_well_is_restarted_and_its_corerl_runs_on(idle_host: Host) -> None:
+    served = Served(idle_host, "coreio")
+    corerl, coreio = idle_host.pids("backwash")
+    served.say("503")
+    wait_for(lambda: ("failed", "health") in served.causes(), what="failed")
+    served.say("200")
+    wait_for(lambda: idle_host.coreio("backwash")["main_pid"] not in {None, coreio}, what="a new process")
+    wait_for(lambda: (served.verdict() or {}).get("healthy"), what="healthy again")
+    assert idle_host.coreio("backwash")["intended_state"] == "running"
+    assert idle_host.corerl("backwash")["main_pid"] == corerl
 
 
 def test_a_port_of_ones_own_and_another_path(idle_host: Host) -> None:

@@ -12,6 +12,7 @@ from tests.support.host import (
     agent_unit,
     coreio_unit,
     show,
+    systemctl,
     wait_for,
     workload_units,
 )
@@ -171,6 +172,19 @@ def test_coreio_is_restarted_and_refuses_deletion_while_it_runs(host: Host, pref
 
 
 def test_a_coreio_that_an_operator_stopped_is_deleted(host: Host) -> None:
+    host.post("/api/coreio/start", {"config_path": str(host.config("alone"))})
+    unit = coreio_unit("alone-coreio")
+    systemctl("stop", unit)
+    coreio = "/api/coreio/alone-coreio"
+    wait_for(lambda: host.api.get(f"{coreio}/status").json()["status"]["intended_state"] == "stopped")
+    assert host.api.get(f"{coreio}/status").json()["status"]["state"] == "stopped"
+    assert workload_units() == [unit]
+    assert host.api.delete(coreio).status_code == 200
+    assert host.api.get("/api/coreio/").json() == {"coreio_services": []}
+    wait_for(lambda: workload_units() == [])
+
+
+def test_a_coreio_that_could_not_be_started_is_deleted(host: Host) -> None:
     host.start(host.config("backwash"))
     host.install("coreio").unlink()
     host.post("/api/coreio/start", {"config_path": str(host.config("other"))})

@@ -91,6 +91,18 @@ def test_a_stop_is_respected_by_the_next_manager_and_boot(declared: Host, who: s
     assert declared.service("coretelemetry")["state"] == "stopped"
 
 
+def test_a_declared_service_that_is_deleted_is_as_new_and_starts_with_the_next_manager(declared: Host) -> None:
+    declared.post("/api/services/coretelemetry/stop")
+    assert declared.api.delete("/api/services/coretelemetry").status_code == 200
+    assert declared.api.get("/api/services/coretelemetry/status").json()["autostart"]
+    assert declared.service("coretelemetry")["state"] == "stopped"
+    wait_for(lambda: workload_units() == [])
+    declared.terminate()
+    declared.launch()
+    assert declared.wait_service("coretelemetry", "running")["intended_state"] == "running"
+    assert workload_units() == [TELEMETRY]
+
+
 def test_after_a_boot_a_wanted_service_runs_again(declared: Host) -> None:
     declared.post("/api/services/coregateway/start")
     declared.terminate()

@@ -1,5 +1,6 @@
 """Managers forked from a server that has imported everything: a tenth of the time of a new interpreter."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -32,7 +33,8 @@ class ForkedManager:
         return self._process.exitcode
 
     def send_signal(self, number: signal.Signals) -> None:
-        os.kill(self.pid, number)
+        with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+            os.kill(self.pid, number)
 
     def wait(self, timeout: float) -> int:
         self._process.join(timeout)

@@ -18,7 +18,7 @@ from coredinator.service.executable import is_utf8
 from coredinator.service.identity import identify
 from coredinator.services import Catalogue, KindName
 from coredinator.services.declared import KindSection, ServiceSection, catalogue
-from coredinator.services.health import Port
+from coredinator.services.health import SHORTEST, Port
 from coredinator.services.limits import contradiction
 from coredinator.systemd import Scope
 
@@ -56,7 +56,7 @@ class Settings(BaseModel):
     scope: Scope = Field(default_factory=lambda: Scope.SYSTEM if os.geteuid() == 0 else Scope.USER)
     state_dir: Path = Field(default_factory=default_state_dir)
     cors_origin: tuple[str, ...] = ()
-    stable_period: float = Field(default=600.0, gt=0, le=_YEAR)
+    stable_period: float = Field(default=600.0, ge=SHORTEST, le=_YEAR)
     """Seconds of running after which a service's restart delay begins anew."""
     kinds: Mapping[KindName, KindSection] = Field(default_factory=dict[KindName, KindSection])
     services: Mapping[str, ServiceSection] = Field(default_factory=dict[str, ServiceSection])

@@ -41,8 +41,11 @@ class HealthCheck:
         return self.type is not ProbeType.WATCHDOG
 
 
+SHORTEST = 0.1
+"""Seconds; whatever is done again and again after less keeps a core busy."""
+
 type Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
-type Seconds = Annotated[float, Field(gt=0, le=86_400)]
+type Seconds = Annotated[float, Field(ge=SHORTEST, le=86_400)]
 
 _TIMEOUT = 2.0
 _WATCHDOG_TIMEOUT = 30.0

@@ -91,6 +91,7 @@ def test_limits_and_health_of_the_kind_hold_for_every_service_that_has_none(tmp_
         ({"services": {"a": {"health": {"type": "http", "port": "8001"}}}}, "services.a.health.port"),
         ({"services": {"a": {"health": {"type": "http", "port": True}}}}, "services.a.health.port"),
         ({"services": {"a": {"health": {"type": "http", "interval": float("nan")}}}}, "interval: .* 86400"),
+        ({"services": {"a": {"health": {"type": "http", "interval": 0.01}}}}, "interval: .* 0.1"),
         ({"services": {"a": {"health": {"type": "http", "timeout": float("inf")}}}}, "timeout: .* 86400"),
         ({"services": {"a": {"health": {"type": "http", "grace": float("nan")}}}}, "grace: .* 86400"),
         ({"services": {"a": {"health": {"type": "http", "failures": 0}}}}, "services.a.health.failures"),

@@ -52,7 +52,7 @@ def test_every_key_of_the_file_and_flags_win(tmp_path: Path) -> None:
         (["--port", "70000"], "--port"),
         (["--host", ""], "--host"),
         (["--event-bus-pub-port", "7000"], "both 7000"),
-        (["--stable-period", "0"], "--stable-period"),
+        (["--stable-period", "0.01"], "--stable-period: .* 0.1"),
         (["--stable-period", "31536001"], "--stable-period: .* 31536000"),
         (["--stable-period", "inf"], "--stable-period: .* 31536000"),
         (["--stable-period", "nan"], "--stable-period: .* 31536000"),

@@ -77,14 +77,15 @@ def run_in_namespaces(command: Sequence[str]) -> int:
     cgroup = enter_cgroup(parents[0])
     enter_namespaces()
     # A signal that comes before the child has its handlers must not get lost.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGHUP})
     child = os.fork()
     if child == 0:
         os._exit(be_first_process(command))
     # Ctrl-C reaches the whole group of the terminal, the command included; it decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGTERM))
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: os.kill(child, signal.SIGTERM))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGHUP})
     _, status = os.waitpid(child, 0)
     (parents[0] / "cgroup.procs").write_text(str(os.getpid()))
     remove_cgroup(parents, cgroup.name)
@@ -162,7 +163,7 @@ def be_first_process(command: Sequence[str]) -> int:
     except OSError as error:
         sys.exit(f"user-systemd: cannot run {command[0]}: {error.strerror}")
     signal.signal(signal.SIGTERM, lambda *_: runner.send_signal(signal.SIGTERM))
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGHUP})
     while True:
         pid, status = os.waitpid(-1, 0)
         if pid == runner.pid:
@@ -171,6 +172,8 @@ def be_first_process(command: Sequence[str]) -> int:
 
 def prepare_mounts() -> None:
     """A /proc for the namespace and an empty /run, with the outer one below it."""
+    resolver = Path("/etc/resolv.conf").resolve()
+    nameservers = resolver.read_bytes() if resolver.is_relative_to("/run") and resolver.is_file() else None
     mount("--make-rprivate", "/")
     mount("-t", "proc", "proc", "/proc")
     # Made elsewhere first, for once it covers /run there is no way to the outer one.
@@ -178,8 +181,11 @@ def prepare_mounts() -> None:
     Path("/mnt/outer").mkdir()
     mount("--rbind", "/run", "/mnt/outer")
     mount("--move", "/mnt", "/run")
+    if nameservers is not None:
+        resolver.parent.mkdir(parents=True)
+        resolver.write_bytes(nameservers)
     # Without it systemd takes the machine for one that was not booted with it.
-    Path("/run/systemd/system").mkdir(parents=True)
+    Path("/run/systemd/system").mkdir(parents=True, exist_ok=True)
     RUNTIME_DIR.mkdir(parents=True)
     # A dbus.service that is started in the moment of its violent end can fail to become ready, and would
     # be waited for for 90 s; its socket starts it again (seen with systemd 252).

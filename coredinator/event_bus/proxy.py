@@ -22,6 +22,7 @@ from systemd import daemon
 from coredinator.errors import ConfigError, SettingsError
 from coredinator.event_bus.addresses import BusAddresses
 from coredinator.service.config_file import read_config
+from coredinator.settings_keys import SETTINGS_KEYS
 from coredinator.utils.command_line import die
 
 REASONED_EXITS = {os.EX_CONFIG, os.EX_UNAVAILABLE}
@@ -157,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def parse_addresses(arguments: Sequence[str] | None) -> BusAddresses:
     """Read the flags, and the manager's settings file if one is given; flags win.
 
-    Other keys of the file are the manager's. Raises SettingsError.
+    Other keys of the file are the manager's. Raises SettingsError, also for one that nobody knows.
     """
     flags = vars(_parser().parse_args(arguments))
     values = dict(_DEFAULTS)
@@ -167,6 +168,9 @@ def parse_addresses(arguments: Sequence[str] | None) -> BusAddresses:
         except ConfigError as error:
             raise SettingsError(str(error)) from error
         spelled = {str(key).replace("_", "-"): value for key, value in settings.items()}
+        if unknown := sorted(spelled.keys() - SETTINGS_KEYS):
+            # Meant for the bus, perhaps, which would be open to all by itself.
+            raise SettingsError(f"settings file {file}: unknown keys: {', '.join(unknown)}; see coredinator --help")
         values |= {name: spelled[key] for key, name in _KEYS.items() if key in spelled}
     values |= flags
     host, pub_port, sub_port = values["host"], values["pub_port"], values["sub_port"]

@@ -1,6 +1,7 @@
 """The launcher of private user systemds, started from inside one: they nest."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -56,6 +57,22 @@ def test_the_outer_run_folder_is_in_reach() -> None:
     marker.unlink()
 
 
+# A copy of /etc whose resolv.conf is where systemd-resolved has it, for one mount namespace.
+RESOLVED = """
+mount -t tmpfs tmpfs /mnt && cp -a /etc/. /mnt && mount --move /mnt /etc
+mkdir -p /run/resolve && echo 'nameserver 192.0.2.1' >/run/resolve/stub.conf
+ln -sf ../run/resolve/stub.conf /etc/resolv.conf
+exec "$@"
+"""
+
+
+def test_names_are_resolved_where_the_resolvers_file_is_in_the_run_folder() -> None:
+    command = ["unshare", "--mount", "sh", "-euc", RESOLVED, "sh", *PRIVATE, "cat", "/etc/resolv.conf"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    shutil.rmtree("/run/resolve")
+    assert done.stdout == "nameserver 192.0.2.1\n"
+
+
 def test_it_says_where_it_is() -> None:
     assert run("printenv", "COREDINATOR_BED").stdout == "private\n"
 
@@ -72,9 +89,10 @@ def test_a_user_with_a_systemd_gets_no_second_one() -> None:
     assert there.stdout == here.stdout
 
 
-def test_sigterm_reaches_the_command(launched: subprocess.Popen[str]) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_an_ending_reaches_the_command(launched: subprocess.Popen[str], number: signal.Signals) -> None:
     inside = psutil.Process(launched.pid).children(recursive=True)
-    launched.send_signal(signal.SIGTERM)
+    launched.send_signal(number)
     assert launched.wait(20) == 5
     assert psutil.wait_procs(inside, timeout=20)[1] == []
     assert cgroups_of(launched.pid) == []

@@ -7,6 +7,8 @@ import pytest
 from coredinator.errors import SettingsError
 from coredinator.event_bus.addresses import BusAddresses
 from coredinator.event_bus.proxy import parse_addresses
+from coredinator.settings import Settings
+from coredinator.settings_keys import SETTINGS_KEYS
 
 
 @pytest.mark.parametrize(
@@ -83,6 +85,7 @@ def test_the_settings_file_is_the_managers_and_flags_win(tmp_path: Path) -> None
         ("event-bus-sub-port: 5559\n", "share port 5559"),
         ("event-bus-sub-port: [\n", "coredinator.yaml"),
         ("- event-bus-sub-port\n", "coredinator.yaml"),
+        ("event-bus-hots: 127.0.0.1\n", "unknown keys: event-bus-hots"),
     ],
 )
 def test_bad_values_in_the_file_are_named(tmp_path: Path, text: str, named: str) -> None:
@@ -90,6 +93,10 @@ def test_bad_values_in_the_file_are_named(tmp_path: Path, text: str, named: str)
     file.write_text(text)
     with pytest.raises(SettingsError, match=named):
         parse_addresses(["--config", str(file)])
+
+
+def test_every_key_of_the_managers_is_known() -> None:
+    assert {field.alias for field in Settings.model_fields.values()} == SETTINGS_KEYS
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

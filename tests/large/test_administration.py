@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.large.debian_host import CRASHER, DebianHost, agent_unit, await_true
+from tests.large.debian_host import CRASHER, SETTINGS, DebianHost, agent_unit, await_true
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -23,6 +23,23 @@ def test_memory_limit_of_one_agent_applies_at_its_next_start_and_shows_in_the_st
     assert host.show(agent_unit("two"), "MemoryMax") == "infinity"
     await_true(lambda: DROP_IN in host.corerl("one")["drop_ins"], "the drop-in in the status")
     assert DROP_IN in host.run("systemctl", "cat", agent_unit("one"))
+
+
+def test_a_drop_in_for_all_agents_is_made_as_the_ceiling_says(host: DebianHost) -> None:
+    ceiling = host.run("cat", "/usr/lib/systemd/system/coredinator-agent@.service.d/10-ceiling.conf")
+    assert "systemctl edit --force coredinator-agent@.service" in ceiling
+    host.sh(r"printf '[Service]\nMemoryMax=64M\n' | systemctl edit --force --stdin coredinator-agent@.service")
+    host.start_agent("one")
+    assert host.show(agent_unit("one"), "MemoryMax") == str(64 * MIB)
+
+
+def test_the_administrator_decides_who_may_read_the_settings_and_write_releases(host: DebianHost) -> None:
+    host.sh(f"chown root:coredinator {SETTINGS}; chmod 640 {SETTINGS}; chown daemon:daemon /opt/coredinator")
+    host.run("systemd-tmpfiles", "--create", "--boot")
+    assert host.run("stat", "-c", "%U", "/opt/coredinator").strip() == "daemon"
+    host.run("systemctl", "restart", "coredinator-eventbus", "coredinator")
+    host.await_manager()
+    assert host.show("coredinator-eventbus.service", "NRestarts") == "0"
 
 
 def test_a_bad_drop_in_is_reported_and_not_fatal(host: DebianHost) -> None:

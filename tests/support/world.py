@@ -100,6 +100,8 @@ class World(Scene):
             # What somebody else wants at the same moment may come first or last.
             contested = {unit for unit in action.decided if decided[unit] > 1}
             self._expect(action, outcome, contested)
+        # Not before: a start at the same moment may have made it known after all.
+        self.expected = {unit: expected for unit, expected in self.expected.items() if expected.known != {False}}
 
     def launch_and_kill(self, delay: float) -> None:
         """Start the manager, and kill it as it looks around, or as it has begun to put things right."""
@@ -237,8 +239,6 @@ class World(Scene):
             if expected is None:
                 continue  # nothing is known of it, so nothing changes
             expected.take(wanted, certain=certain)
-            if expected.known == {False}:
-                del self.expected[unit]
 
     def _may_exist(self, action: Action) -> None:
         for unit, wanted in action.wishes:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -23,10 +24,19 @@ STUBBORN = "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 0.1; done\n"
 CRASHER = "#!/bin/sh\nexit 3\n"
 
 
+# Below those that the kernel gives to clients (ip_local_port_range), who could have one before its server does.
+_PORTS = range(10_000, 32_768)
+# Hypothesis begins the global one anew for each example, in each process alike.
+_DICE = random.SystemRandom()
+
+
 def free_ports(count: int) -> list[int]:
     """Ports that nobody uses now, all different."""
+    listeners: list[socket.socket] = []
     with contextlib.ExitStack() as stack:
-        listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        while len(listeners) < count:
+            with contextlib.suppress(OSError):
+                listeners.append(stack.enter_context(socket.create_server(("127.0.0.1", _DICE.choice(_PORTS)))))
         return [listener.getsockname()[1] for listener in listeners]
 
 

@@ -275,13 +275,12 @@ class Supervisor:
         """Take a start or stop that was not asked of us for what it is: somebody's wish."""
         current = self._registry.get(record.unit) or record
         wanted = replace(current, intent=intent, pending=None, error=None)
+        self._registry.note(wanted, f"operator wants it {intent}")
         try:
             # After a power cut no unit is left that could say it once more.
             await self._registry.commit([wanted], "operator")
         except StoreError:
             self._registry.update(wanted, "operator")
-        wanted = self._registry.get(record.unit) or wanted
-        self._registry.note(wanted, f"operator wants it {intent}")
         started = intent is Intent.RUNNING
         _log.info(
             "%s was %s by an operator (systemctl); it is wanted %s from now on",

@@ -5,21 +5,21 @@ import os
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from coredinator import __version__
-from coredinator.errors import ConfigError, InvalidId, PathUnavailable, SettingsError
+from coredinator.errors import InvalidId, PathUnavailable, SettingsError
 from coredinator.logs import LogSettings
-from coredinator.service.config_file import read_config
 from coredinator.service.executable import is_utf8
 from coredinator.service.identity import identify
 from coredinator.services import Catalogue, KindName
 from coredinator.services.declared import KindSection, ServiceSection, catalogue
 from coredinator.services.health import SHORTEST, Port
 from coredinator.services.limits import contradiction
+from coredinator.settings_file import read_settings
 from coredinator.systemd import Scope
 
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
@@ -138,7 +138,7 @@ def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
     flags = vars(_parser().parse_args(arguments))
     flags.pop("check_config", None)
     file = flags.pop("config", None)
-    values, findings = _read_file(file) if file else ({}, [])
+    values, findings = read_settings(file) if file else ({}, [])
     values.update({name.replace("_", "-"): value for name, value in flags.items()})
     try:
         settings = Settings.model_validate(values)
@@ -155,19 +155,6 @@ def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
 def configs_to_check(arguments: Sequence[str] | None = None) -> list[str] | None:
     """The agents' configs that are to be checked only, None if the manager is to run."""
     return getattr(_parser().parse_args(arguments), "check_config", None)
-
-
-def _read_file(path: Path) -> tuple[dict[str, Any], list[str]]:
-    """The known keys of the settings file, and what is wrong with the others. Raises SettingsError."""
-    try:
-        values = read_config(path)
-    except ConfigError as error:
-        raise SettingsError(str(error).replace("config ", "settings file ", 1)) from error
-    settings = {str(key).replace("_", "-"): value for key, value in values.items()}
-    known = {field.alias for field in Settings.model_fields.values()}
-    unknown = sorted(settings.keys() - known)
-    words = f"settings file {path}: unknown keys: {', '.join(unknown)}; see coredinator --help"
-    return {key: value for key, value in settings.items() if key in known}, [words] if unknown else []
 
 
 def _describe(problem: ErrorDetails) -> str:

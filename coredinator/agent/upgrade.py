@@ -103,17 +103,13 @@ class Upgrades:
 
     def resume(self) -> None:
         """Go on watching over upgrades that a former manager left on trial."""
+        grace = trial_seconds(self._corerl.health)
         for record in self._registry.of_kind(KindName.CORERL):
             agent_id, previous = record.identity.instance, record.previous_version
             if previous is None or agent_id in self._tasks:
                 continue
             begun = record.version != previous
-            self._keep(
-                agent_id,
-                self._on_trial(record, previous, trial_seconds(self._corerl.health))
-                if begun
-                else self._give_up(record),
-            )
+            self._keep(agent_id, self._on_trial(record, previous, grace) if begun else self._give_up(record))
 
     async def close(self) -> None:
         """Let go of what is under way; the next manager goes on with it."""

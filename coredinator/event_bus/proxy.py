@@ -19,10 +19,9 @@ from typing import NoReturn, cast
 import zmq
 from systemd import daemon
 
-from coredinator.errors import ConfigError, SettingsError
+from coredinator.errors import SettingsError
 from coredinator.event_bus.addresses import BusAddresses
-from coredinator.service.config_file import read_config
-from coredinator.settings_keys import SETTINGS_KEYS
+from coredinator.settings_file import read_settings
 from coredinator.utils.command_line import die
 
 REASONED_EXITS = {os.EX_CONFIG, os.EX_UNAVAILABLE}
@@ -163,15 +162,11 @@ def parse_addresses(arguments: Sequence[str] | None) -> BusAddresses:
     flags = vars(_parser().parse_args(arguments))
     values = dict(_DEFAULTS)
     if (file := flags.pop("config", None)) is not None:
-        try:
-            settings = read_config(file)
-        except ConfigError as error:
-            raise SettingsError(str(error)) from error
-        spelled = {str(key).replace("_", "-"): value for key, value in settings.items()}
-        if unknown := sorted(spelled.keys() - SETTINGS_KEYS):
+        settings, findings = read_settings(file)
+        if findings:
             # Meant for the bus, perhaps, which would be open to all by itself.
-            raise SettingsError(f"settings file {file}: unknown keys: {', '.join(unknown)}; see coredinator --help")
-        values |= {name: spelled[key] for key, name in _KEYS.items() if key in spelled}
+            raise SettingsError(*findings)
+        values |= {name: settings[key] for key, name in _KEYS.items() if key in settings}
     values |= flags
     host, pub_port, sub_port = values["host"], values["pub_port"], values["sub_port"]
     if not isinstance(host, str) or not host:

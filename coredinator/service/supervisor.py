@@ -248,7 +248,8 @@ class Supervisor:
                     pass  # it is started once it is at rest, should whoever was about to do it be gone
                 case _ if unit is not None and unit.is_up:
                     # Why a crashed one could not be started is to be read until it runs.
-                    clear = self._registry.clear_error if unit.is_active else self._registry.clear_pending
+                    runs = record.observed.state is State.RUNNING
+                    clear = self._registry.clear_error if runs else self._registry.clear_pending
                     clear(name, "recovery")
                     self._observer.correct(name)
                 case _:

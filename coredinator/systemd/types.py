@@ -133,11 +133,6 @@ class UnitProperties:
         return self.active_state not in {"inactive", "failed", "deactivating"}
 
     @property
-    def is_active(self) -> bool:
-        """Started, and not told to stop."""
-        return self.active_state in {"active", "reloading", "refreshing"}
-
-    @property
     def waits_to_restart(self) -> bool:
         """It died and has no process until systemd restarts it."""
         return self.sub_state.startswith("auto-restart")

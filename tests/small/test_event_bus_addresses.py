@@ -8,7 +8,7 @@ from coredinator.errors import SettingsError
 from coredinator.event_bus.addresses import BusAddresses
 from coredinator.event_bus.proxy import parse_addresses
 from coredinator.settings import Settings
-from coredinator.settings_keys import SETTINGS_KEYS
+from coredinator.settings_file import SETTINGS_KEYS
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from coredinator.service.record import ServiceRecord
 from coredinator.service.workload import workload_properties
 from coredinator.services import Definition
 from coredinator.systemd.escape import object_path_to_unit
-from coredinator.systemd.properties import to_variant
+from coredinator.systemd.properties import SIGNATURES
 
 _NAME = "org.freedesktop.systemd1"
 _PATH = "/org/freedesktop/systemd1"
@@ -49,10 +49,11 @@ class BareSystemd:
     def start(self, record: ServiceRecord) -> Call:
         """The call that starts the unit of a service, with the properties that the manager gives it."""
         definition = Definition(record.identity.spec)
-        properties = to_variant(workload_properties(record, definition, systemd_version=self.version))
+        properties = workload_properties(record, definition, systemd_version=self.version)
+        pairs = [(name, GLib.Variant(SIGNATURES[name], value)) for name, value in properties.items()]
         name, mode = GLib.Variant.new_string(record.unit), GLib.Variant.new_string("fail")
         others = GLib.Variant("a(sa(sv))", [])
-        return "StartTransientUnit", GLib.Variant.new_tuple(name, mode, properties, others)
+        return "StartTransientUnit", GLib.Variant.new_tuple(name, mode, GLib.Variant("a(sv)", pairs), others)
 
     def run_jobs(self, calls: Sequence[Call], *, at_once: int = 1) -> float:
         """Make the calls, each until its job is done, `at_once` of them at a time; seconds.

@@ -82,7 +82,7 @@ def main() -> None:
     """Serve until told to stop."""
     settings = parse_settings()
     config = uvicorn.Config(
-        create_app(settings.base_path), http=BoundedProtocol, ws="none",
+        create_app(settings.base_path), loop="asyncio", http=BoundedProtocol, ws="none",
         log_config=None, access_log=False, server_header=False, lifespan="on",
     )  # fmt: skip
     Server(config).run([listen(settings.host, settings.port)])

@@ -29,7 +29,6 @@ from coredinator.logs import MessageId, set_up_logging
 from coredinator.runtime import Runtime, lock_state_dir
 from coredinator.settings import Settings, configs_to_check, parse_settings
 from coredinator.store import Mirror
-from coredinator.systemd import GLibEventLoop
 from coredinator.utils.command_line import die
 from coredinator.web import agents, coreio, demo, health, services
 from coredinator.web.errors import install_error_handlers
@@ -57,11 +56,6 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self.server_state = BoundedState()
         self._told_to_end = asyncio.Event()
-
-    def run(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve until told to stop, in an event loop that serves the message bus as well."""
-        with asyncio.Runner(loop_factory=GLibEventLoop) as runner:
-            runner.run(self.serve(sockets))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to serve, then say so."""
@@ -145,7 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             mirror = Mirror.open(settings.state_dir / "coredinator.db")
             config = uvicorn.Config(
                 create_app(settings, mirror),
-                http=BoundedProtocol, h11_max_incomplete_event_size=HEADER_LIMIT, ws="none",
+                loop="asyncio", http=BoundedProtocol, h11_max_incomplete_event_size=HEADER_LIMIT, ws="none",
                 backlog=_BATCH, timeout_graceful_shutdown=_GRACE,
                 log_config=None, access_log=False, server_header=False, lifespan="on",
             )  # fmt: skip

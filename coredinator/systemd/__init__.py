@@ -7,7 +7,6 @@ from coredinator.systemd.errors import (
     SystemdUnavailable,
     UnitExists,
 )
-from coredinator.systemd.glib_loop import GLibEventLoop
 from coredinator.systemd.manager import Listing, Scope, SystemdManager
 from coredinator.systemd.types import (
     Connected,
@@ -27,7 +26,6 @@ __all__ = [
     "Connected",
     "Disconnected",
     "Event",
-    "GLibEventLoop",
     "Identity",
     "JobResult",
     "ListedUnit",

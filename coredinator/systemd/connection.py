@@ -1,180 +1,209 @@
-"""The message bus connection, renewed when it is lost.
-
-pydbus 0.6 gives synchronous calls without a time limit, a shared connection that ends the process
-when the bus does, and no reconnection. This class takes private connections from pydbus and offers
-calls to asyncio with a time limit each, in the thread of a GLibEventLoop.
-"""
+"""The message bus connection, renewed when it is lost."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, override
 
-import pydbus
-from gi.repository import Gio, GLib
+from dbus_fast import Message, MessageFlag, MessageType
+from dbus_fast.aio import MessageBus
 
-from coredinator.systemd.errors import SystemdUnavailable, from_glib
-from coredinator.systemd.glib_loop import GLibEventLoop
-from coredinator.utils.fleeting_threads import FleetingThreads
+from coredinator.systemd.errors import SystemdUnavailable, from_reply
 
+_BUS = "org.freedesktop.DBus"
+_BUS_PATH = "/org/freedesktop/DBus"
+_CONNECT_WITHIN = 10.0
 _RECONNECT_FIRST = 0.1
 _RECONNECT_MAX = 2.0
-_CALL_MARGIN = 1.0
-"""Seconds after which a call is given up even if GLib's own time limit does not fire."""
-
-_OPENERS = 2
-_openers = FleetingThreads("bus", _OPENERS)
-"""pydbus connects synchronously; a bus that accepts and says nothing holds up one of these."""
-
-_EVERY_ONE: list[Gio.DBusConnection] = []
-"""No connection is ever freed. GDBus's own thread takes references to those in use while it holds a lock
-of GLib's, and PyGObject has it wait for Python's lock then; whoever frees a connection holds Python's
-lock and waits for GLib's. Both would wait for good, seen with GLib 2.74. A bus is seldom lost."""
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Signals to receive; `handler(path, parameters)` runs in the event loop."""
+    """Signals to receive; `handler(path, body)` runs in the event loop. `arg0` is what the body begins with."""
 
-    sender: str
     interface: str
     member: str
-    handler: Callable[[str, GLib.Variant], None]
+    handler: Callable[[str, list[Any]], None]
     arg0: str | None = None
+
+    def rule(self, sender: str) -> str:
+        """The rule by which the bus picks these signals of a sender (D-Bus specification, "Match Rules")."""
+        first = "" if self.arg0 is None else f",arg0='{self.arg0}'"
+        return f"type='signal',sender='{sender}',interface='{self.interface}',member='{self.member}'{first}"
+
+
+class _Bus(MessageBus):
+    """A bus that may end the connection while it is greeted, as one with too many clients does."""
+
+    @override
+    async def _auth_readline(self) -> str:
+        """The next line. The library (2.44) would read on for good at the end, and nothing else would run."""
+        line = b""
+        while not line.endswith(b"\r\n"):
+            received = await asyncio.get_running_loop().sock_recv(self._sock, 1024)
+            if not received:
+                raise ConnectionError("it ended the connection at once")
+            line += received
+        return line.removesuffix(b"\r\n").decode()
 
 
 class BusConnection:
-    """A self-renewing bus connection for the running loop, which must be a GLibEventLoop.
+    """A self-renewing connection of the running loop to the bus at `address`, for talking to `peer` on it.
 
     `on_up()` and `on_down(reason)` are called strictly before the results and signals of the new
-    connection and after those of the old one.
+    connection and after the signals of the old one, `on_owner(there)` when the peer comes or goes.
     """
 
     def __init__(
         self,
-        bus: Gio.BusType,
+        address: str,
+        peer: str,
         matches: Sequence[Match],
         *,
         on_up: Callable[[], None],
         on_down: Callable[[str], None],
+        on_owner: Callable[[bool], None],
     ) -> None:
-        self._bus = bus
+        self._address = address
+        self._peer = peer
         self._matches = matches
         self._on_up = on_up
         self._on_down = on_down
-        self._loop = asyncio.get_running_loop()
-        if not isinstance(self._loop, GLibEventLoop):
-            raise TypeError(f"a {type(self._loop).__name__} does not serve GLib; run in a GLibEventLoop")
-        self._connection: Gio.DBusConnection | None = None
-        self._connecting: asyncio.Task[None] | None = None
+        self._on_owner = on_owner
+        self._bus: MessageBus | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._replies: dict[int, asyncio.Future[Message]] = {}
+        # The peer's unique name, "" while nobody has its well-known one.
+        self._owner: str | None = None
         self._down_reason = "not connected yet"
 
     def start(self) -> None:
         """Begin to connect, and again whenever the connection is lost."""
-        self._connecting = self._loop.create_task(self._connect())
+        self._task = asyncio.get_running_loop().create_task(self._keep_connected())
 
     async def close(self) -> None:
         """Close the connection."""
-        if self._connecting is not None:
-            self._connecting.cancel()
-            await asyncio.gather(self._connecting, return_exceptions=True)
-        if self._connection is not None:
-            self._drop(self._connection)
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
 
     async def call(
         self,
-        destination: str,
         path: str,
         interface: str,
         member: str,
-        arguments: GLib.Variant | None,
+        signature: str,
+        body: list[Any],
         *,
         subject: str,
-        timeout: float,  # noqa: ASYNC109  # the peer gets it too
-    ) -> GLib.Variant:
-        """Call a method; `subject` names the unit in errors, `timeout` is in seconds.
+        timeout: float,  # noqa: ASYNC109  # its error names the subject
+    ) -> list[Any]:
+        """Call a method of the peer; `subject` names the unit in errors, `timeout` is in seconds.
 
         Raises SystemdError or one of its kinds.
         """
-        connection = self._connection
-        if connection is None:
+        bus = self._bus
+        if bus is None:
             raise SystemdUnavailable(f"{subject}: {self._down_reason}")
-        reply: asyncio.Future[GLib.Variant] = self._loop.create_future()
-
-        def finish(_source: object, result: Gio.AsyncResult) -> None:
-            try:
-                value = connection.call_finish(result)
-            except GLib.Error as error:
-                if not reply.done():
-                    reply.set_exception(from_glib(error, subject))
-            else:
-                if not reply.done():
-                    reply.set_result(value)
-
-        connection.call(
-            destination, path, interface, member, arguments, None,
-            Gio.DBusCallFlags.NO_AUTO_START, int(timeout * 1000), None, finish,
-        )  # fmt: skip
         try:
-            async with asyncio.timeout(timeout + _CALL_MARGIN):
-                return await reply
+            async with asyncio.timeout(timeout):
+                reply = await self._ask(bus, self._peer, path, interface, member, signature, body)
         except TimeoutError:
             raise SystemdUnavailable(f"{subject}: no answer from the bus within {timeout:g} s") from None
+        except OSError as error:
+            raise SystemdUnavailable(f"{subject}: {error}") from error
+        if reply.message_type is MessageType.ERROR:
+            raise from_reply(reply.error_name, reply.body, subject)
+        return reply.body
 
-    async def _connect(self, pause: float = 0) -> None:
-        delay = _RECONNECT_FIRST
-        await asyncio.sleep(pause)
-        while self._connection is None:
-            try:
-                connection = await asyncio.wrap_future(_openers.submit(_open, self._bus))
-            except (GLib.Error, RuntimeError) as error:  # RuntimeError: the system grants no thread
-                reason = error.message if isinstance(error, GLib.Error) else str(error)
-                self._lost(f"cannot connect to the message bus: {reason}")
-                await asyncio.sleep(delay)
-                delay = min(delay * 2, _RECONNECT_MAX)
-                continue
-            connection.connect("closed", self._closed)
-            for match in self._matches:
-                self._subscribe(connection, match)
-            if not connection.is_closed():  # nobody was there yet to be told
-                self._connection = connection
-        self._on_up()
-
-    def _subscribe(self, connection: Gio.DBusConnection, match: Match) -> None:
-        def received(
-            _connection: object,
-            _sender: str,
-            path: str,
-            _interface: str,
-            _member: str,
-            parameters: GLib.Variant,
-        ) -> None:
-            match.handler(path, parameters)
-
-        connection.signal_subscribe(
-            match.sender, match.interface, match.member, None, match.arg0,
-            Gio.DBusSignalFlags.NONE, received,
+    async def _ask(
+        self, bus: MessageBus, destination: str, path: str, interface: str, member: str, signature: str, body: list[Any]
+    ) -> Message:
+        """Send a message and wait for its answer. Raises OSError if the connection ends before."""
+        message = Message(
+            destination, path, interface, member,
+            flags=MessageFlag.NO_AUTOSTART, signature=signature, body=body, serial=bus.next_serial(),
         )  # fmt: skip
+        reply = self._replies[message.serial] = asyncio.get_running_loop().create_future()
+        try:
+            await bus.send(message)
+            return await reply
+        finally:
+            del self._replies[message.serial]
 
-    def _closed(self, connection: Gio.DBusConnection, _vanished: object, error: GLib.Error | None) -> None:
-        if connection is self._connection:
-            self._drop(connection)
-            self._lost(f"the message bus closed the connection{f': {error.message}' if error else ''}")
-            self._connecting = self._loop.create_task(self._connect(_RECONNECT_FIRST))
+    async def _keep_connected(self) -> None:
+        delay = _RECONNECT_FIRST
+        while True:
+            bus: MessageBus | None = None
+            try:
+                async with asyncio.timeout(_CONNECT_WITHIN):
+                    bus = _Bus(self._address)
+                    await bus.connect()
+                    ended = asyncio.ensure_future(self._follow(bus))
+                    await self._subscribe(bus)
+                delay = _RECONNECT_FIRST
+                self._bus = bus
+                self._on_up()
+                reason = await ended
+            except TimeoutError:
+                reason = f"cannot connect to the message bus: it did not answer within {_CONNECT_WITHIN:g} s"
+            except Exception as error:  # noqa: BLE001  # "Exception, if there was a connection error", says the library
+                reason = f"cannot connect to the message bus: {str(error) or type(error).__name__}"
+            finally:
+                self._bus = self._owner = None
+                if bus is not None:
+                    bus.disconnect()
+            self._down_reason = reason
+            self._on_down(reason)
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, _RECONNECT_MAX)
 
-    def _drop(self, connection: Gio.DBusConnection) -> None:
-        self._connection = None
-        with contextlib.suppress(GLib.Error):
-            connection.get_stream().close(None)
+    async def _subscribe(self, bus: MessageBus) -> None:
+        bus.add_message_handler(self._received)
+        presence = Match(_BUS, "NameOwnerChanged", lambda _path, _body: None, self._peer)
+        for rule in (presence.rule(_BUS), *(match.rule(self._peer) for match in self._matches)):
+            await self._ask(bus, _BUS, _BUS_PATH, _BUS, "AddMatch", "s", [rule])
+        reply = await self._ask(bus, _BUS, _BUS_PATH, _BUS, "GetNameOwner", "s", [self._peer])
+        if self._owner is None:  # else a signal has told more than the answer
+            self._owner = "" if reply.message_type is MessageType.ERROR else reply.body[0]
 
-    def _lost(self, reason: str) -> None:
-        self._down_reason = reason
-        self._on_down(reason)
+    async def _follow(self, bus: MessageBus) -> str:
+        """Wait for the end of a connection, and have those know who wait for answers; why it ended."""
+        try:
+            await bus.wait_for_disconnect()
+            reason = "the message bus closed the connection"
+        except Exception as error:  # noqa: BLE001  # as above
+            reason = f"the message bus closed the connection: {str(error) or type(error).__name__}"
+        for reply in self._replies.values():
+            if not reply.done():
+                reply.set_exception(ConnectionError(reason))
+        return reason
 
+    def _received(self, message: Message) -> bool:
+        """Take in a message; True if nobody else need look at it."""
+        match message.message_type:
+            case MessageType.SIGNAL:
+                self._signalled(message)
+            case MessageType.METHOD_CALL:
+                return False
+            case _:
+                reply = self._replies.get(message.reply_serial)
+                if reply is not None and not reply.done():
+                    reply.set_result(message)
+        return True
 
-def _open(bus: Gio.BusType) -> Gio.DBusConnection:
-    address = Gio.dbus_address_get_for_bus_sync(bus, None)
-    connection: Gio.DBusConnection = pydbus.connect(address).con
-    _EVERY_ONE.append(connection)
-    connection.set_exit_on_close(False)
-    return connection
+    def _signalled(self, message: Message) -> None:
+        """Anybody on the bus may send a signal just to us, whatever is in it; the bus vouches for the sender."""
+        body = message.body
+        if message.sender == _BUS and message.member == "NameOwnerChanged":
+            self._owner = body[2]
+            if self._bus is not None:
+                self._on_owner(bool(self._owner))
+        elif self._bus is not None and message.sender == self._owner:
+            for match in self._matches:
+                if (
+                    match.member == message.member
+                    and match.interface == message.interface
+                    and (match.arg0 is None or match.arg0 == body[0])
+                ):
+                    match.handler(message.path, body)

@@ -1,6 +1,6 @@
 """The few ways in which a call to systemd fails, and the one place that tells them apart."""
 
-from gi.repository import Gio, GLib
+from collections.abc import Sequence
 
 
 class SystemdError(Exception):
@@ -53,15 +53,7 @@ _BY_NAME: dict[str, type[SystemdError]] = {
 }
 
 
-def from_glib(error: GLib.Error, subject: str) -> SystemdError:
-    """Translate a GLib error; `subject` names the unit or call for the message.
-
-    An error that did not come from the peer at all (closed connection, local timeout) means that
-    systemd is out of reach.
-    """
-    name = Gio.DBusError.get_remote_error(error)
-    if name is None:
-        return SystemdUnavailable(f"{subject}: {error.message}")
-    # Gio.DBusError.strip_remote_error works on a copy when it is called from Python.
-    message = error.message.removeprefix(f"GDBus.Error:{name}: ")
-    return _BY_NAME.get(name, SystemdError)(f"{subject}: {message}")
+def from_reply(name: str | None, body: Sequence[object], subject: str) -> SystemdError:
+    """Translate an error that was the answer to a call; `subject` names the unit or call for the message."""
+    said = body[0] if body else name
+    return _BY_NAME.get(name or "", SystemdError)(f"{subject}: {said}")

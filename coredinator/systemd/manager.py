@@ -3,15 +3,14 @@
 import asyncio
 import contextlib
 import logging
+import os
 import re
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import cast
-
-from gi.repository import Gio, GLib
+from typing import Any, cast
 
 from coredinator.systemd.connection import BusConnection, Match
 from coredinator.systemd.errors import (
@@ -23,7 +22,7 @@ from coredinator.systemd.errors import (
     UnitExists,
 )
 from coredinator.systemd.escape import unit_to_object_path
-from coredinator.systemd.properties import to_variant, tuple_of
+from coredinator.systemd.properties import typed
 from coredinator.systemd.signals import UnitChanges, pick
 from coredinator.systemd.types import (
     FIELD_BY_DBUS_NAME,
@@ -45,10 +44,8 @@ _SYSTEMD = "org.freedesktop.systemd1"
 _PATH = "/org/freedesktop/systemd1"
 _MANAGER = "org.freedesktop.systemd1.Manager"
 _PROPERTIES = "org.freedesktop.DBus.Properties"
-_BUS = "org.freedesktop.DBus"
 _FINISHED_JOBS_KEPT = 1024
 _HELLO_PAUSE = 1.0
-_NO_OTHER_UNITS = GLib.Variant("a(sa(sv))", [])
 
 
 class Scope(StrEnum):
@@ -62,7 +59,7 @@ class Scope(StrEnum):
 class Listing:
     """An answer of ListUnitsByPatterns, and the units in it."""
 
-    reply: GLib.Variant
+    rows: list[list[Any]]
     units: Sequence[ListedUnit]
 
 
@@ -97,10 +94,12 @@ class SystemdManager:
         self._references: Counter[str] = Counter()
         self._introduction: asyncio.Task[None] | None = None
         self._bus = BusConnection(
-            Gio.BusType.SYSTEM if scope is Scope.SYSTEM else Gio.BusType.SESSION,
+            _bus_address(scope),
+            _SYSTEMD,
             self._matches(),
             on_up=self._reconnected,
             on_down=self._disconnected,
+            on_owner=self._owner_changed,
         )
 
     @property
@@ -140,30 +139,29 @@ class SystemdManager:
         self, unit: str, properties: Mapping[str, object], *, job_timeout: float
     ) -> JobResult:
         """Create and start a unit and wait for its job. Raises UnitExists if one is loaded."""
-        arguments = tuple_of(
-            GLib.Variant("s", unit), GLib.Variant("s", "fail"), to_variant(properties), _NO_OTHER_UNITS
-        )
+        no_other_units: list[object] = []
+        body = [unit, "fail", typed(properties), no_other_units]
         references = 1 if properties.get("AddRef") else 0
         # Counted once the call goes out at once: references, and their count, end with the connection.
         await self.wait_available()
         self._references[unit] += references
         try:
-            return await self._run_job("StartTransientUnit", unit, arguments, job_timeout)
+            return await self._run_job("StartTransientUnit", unit, "ssa(sv)a(sa(sv))", body, job_timeout)
         except UnitExists:
             self._references[unit] = max(0, self._references[unit] - references)
             raise
 
     async def start_unit(self, unit: str, *, job_timeout: float) -> JobResult:
         """Start a loaded unit and wait for its job."""
-        return await self._run_job("StartUnit", unit, _unit_and_mode(unit), job_timeout)
+        return await self._run_job("StartUnit", unit, "ss", [unit, "replace"], job_timeout)
 
     async def stop_unit(self, unit: str, *, job_timeout: float) -> JobResult:
         """Stop a unit and wait for its job. Raises NoSuchUnit if it is not loaded."""
-        return await self._run_job("StopUnit", unit, _unit_and_mode(unit), job_timeout)
+        return await self._run_job("StopUnit", unit, "ss", [unit, "replace"], job_timeout)
 
     async def restart_unit(self, unit: str, *, job_timeout: float) -> JobResult:
         """Restart a loaded unit and wait for its job. Raises NoSuchUnit if it is not loaded."""
-        return await self._run_job("RestartUnit", unit, _unit_and_mode(unit), job_timeout)
+        return await self._run_job("RestartUnit", unit, "ss", [unit, "replace"], job_timeout)
 
     async def set_unit_properties(self, unit: str, properties: Mapping[str, object]) -> None:
         """Change properties of a loaded unit, for as long as it is loaded.
@@ -171,13 +169,12 @@ class SystemdManager:
         systemd keeps them as drop-ins beside the transient unit, and removes them with it. Raises
         NoSuchUnit, and SystemdError for a property that cannot be changed at run time.
         """
-        arguments = tuple_of(GLib.Variant("s", unit), GLib.Variant("b", True), to_variant(properties))  # noqa: FBT003
-        await self._call("SetUnitProperties", arguments, unit)
+        await self._call("SetUnitProperties", "sba(sv)", [unit, True, typed(properties)], unit)
 
     async def reset_failed(self, unit: str) -> None:
         """Clear the failed state, the result and the restart counter; nothing if not loaded."""
         try:
-            await self._call("ResetFailedUnit", GLib.Variant("(s)", (unit,)), unit)
+            await self._call("ResetFailedUnit", "s", [unit], unit)
         except NoSuchUnit:
             _log.debug("%s is not loaded; there is nothing to reset", unit)
 
@@ -188,7 +185,7 @@ class SystemdManager:
             return
         self._references[unit] += 1
         try:
-            await self._call("RefUnit", GLib.Variant("(s)", (unit,)), unit)
+            await self._call("RefUnit", "s", [unit], unit)
         except NoSuchUnit:
             self._references[unit] = max(0, self._references[unit] - 1)
 
@@ -202,7 +199,7 @@ class SystemdManager:
         await self.ref(unit)
         with contextlib.suppress(NotReferenced, NoSuchUnit):
             while self._references[unit]:
-                await self._call("UnrefUnit", GLib.Variant("(s)", (unit,)), unit)
+                await self._call("UnrefUnit", "s", [unit], unit)
                 # Not before: what a daemon-reexec leaves unanswered is held on, and given up the next time.
                 self._references[unit] = max(0, self._references[unit] - 1)
         self._references.pop(unit, None)
@@ -212,31 +209,30 @@ class SystemdManager:
         return (await self.listing(pattern)).units
 
     async def listing(self, pattern: str, last: Listing | None = None) -> Listing:
-        """The same, with the answer that says so; `last` itself, not unpacked, if systemd repeats it to the byte."""
-        reply = await self._call("ListUnitsByPatterns", GLib.Variant("(asas)", ([], [pattern])), "list of units")
-        if last is not None and last.reply.equal(reply):
+        """The same, with the answer that says so; `last` itself if systemd repeats it."""
+        (rows,) = await self._call("ListUnitsByPatterns", "asas", [[], [pattern]], "list of units")
+        if last is not None and last.rows == rows:
             return last
-        rows = cast("list[tuple[str, str, str, str, str, str, str, int, str, str]]", reply.unpack()[0])
-        return Listing(reply, [ListedUnit(row[0], row[2], row[3], row[4], row[7]) for row in rows])
+        return Listing(rows, [ListedUnit(row[0], row[2], row[3], row[4], row[7]) for row in rows])
 
     async def unit_properties(self, unit: str) -> UnitProperties:
         """All properties of a loaded unit. Asking for one that is not loaded makes systemd load it."""
-        reply = await self._call("GetAll", GLib.Variant("(s)", ("",)), unit, unit_to_object_path(unit), _PROPERTIES)
-        return UnitProperties(unit).merge(pick(reply.get_child_value(0), FIELD_BY_DBUS_NAME))
+        (properties,) = await self._call("GetAll", "s", [""], unit, unit_to_object_path(unit), _PROPERTIES)
+        return UnitProperties(unit).merge(pick(properties, FIELD_BY_DBUS_NAME))
 
     async def state_change(self, unit: str) -> int:
         """When the state of a loaded unit last changed, in µs since the epoch, 0 if never."""
-        arguments = GLib.Variant("(ss)", (Interface.UNIT, "StateChangeTimestamp"))
-        reply = await self._call("Get", arguments, unit, unit_to_object_path(unit), _PROPERTIES)
-        return cast("int", reply.unpack()[0])
+        asked_for = [Interface.UNIT.value, "StateChangeTimestamp"]
+        (usec,) = await self._call("Get", "ss", asked_for, unit, unit_to_object_path(unit), _PROPERTIES)
+        return usec.value
 
     async def has_unit_file(self, unit: str) -> bool:
         """Whether a unit file of that name is installed (transient ones do not count)."""
         try:
-            reply = await self._call("GetUnitFileState", GLib.Variant("(s)", (unit,)), unit)
+            (state,) = await self._call("GetUnitFileState", "s", [unit], unit)
         except NoSuchUnit:
             return False
-        return cast("str", reply.unpack()[0]) not in {"", "transient"}
+        return state not in {"", "transient"}
 
     async def is_stopping(self) -> bool:
         """Whether systemd is shutting down. True also when it no longer answers."""
@@ -245,9 +241,8 @@ class SystemdManager:
         except SystemdUnavailable:
             return True
 
-    async def _run_job(self, method: str, unit: str, arguments: GLib.Variant, job_timeout: float) -> JobResult:
-        reply = await self._call(method, arguments, unit)
-        job = cast("str", reply.unpack()[0])
+    async def _run_job(self, method: str, unit: str, signature: str, body: list[Any], job_timeout: float) -> JobResult:
+        (job,) = await self._call(method, signature, body, unit)
         if (result := self._finished.get(job)) is not None:
             return result
         waiter = self._jobs.setdefault(job, asyncio.get_running_loop().create_future())
@@ -261,27 +256,26 @@ class SystemdManager:
                 self._jobs.pop(job, None)
 
     async def _manager_property(self, name: str, *, introduced: bool = True) -> object:
-        arguments = GLib.Variant("(ss)", (_MANAGER, name))
-        reply = await self._call("Get", arguments, name, _PATH, _PROPERTIES, introduced=introduced)
-        return reply.unpack()[0]
+        (value,) = await self._call("Get", "ss", [_MANAGER, name], name, _PATH, _PROPERTIES, introduced=introduced)
+        return value.value
 
     async def _call(
         self,
         method: str,
-        arguments: GLib.Variant | None,
+        signature: str,
+        body: list[Any],
         subject: str,
         path: str = _PATH,
         interface: str = _MANAGER,
         *,
         introduced: bool = True,
-    ) -> GLib.Variant:
+    ) -> list[Any]:
         """Call a method; only the calls of the introduction itself do not wait for it."""
         if introduced:
             await self.wait_available()
         return await self._bus.call(
-            _SYSTEMD, path, interface, method, arguments,
-            subject=subject, timeout=self._call_timeout,
-        )  # fmt: skip
+            path, interface, method, signature, body, subject=subject, timeout=self._call_timeout
+        )
 
     def _reconnected(self) -> None:
         self._references.clear()  # they went with the old connection
@@ -305,7 +299,7 @@ class SystemdManager:
         while True:
             try:
                 with contextlib.suppress(AlreadySubscribed):  # it can survive a daemon-reexec
-                    await self._call("Subscribe", None, "Subscribe", introduced=False)
+                    await self._call("Subscribe", "", [], "Subscribe", introduced=False)
                 version = await self._manager_property("Version", introduced=False)
                 started = await self._manager_property("UserspaceTimestamp", introduced=False)
                 break
@@ -338,33 +332,31 @@ class SystemdManager:
     def _matches(self) -> Sequence[Match]:
         # Without an arg0 per interface the bus would wake us for timers, mounts and all the rest.
         return [
-            Match(_SYSTEMD, _PROPERTIES, "PropertiesChanged", self._changes.of_service, Interface.SERVICE),
-            Match(_SYSTEMD, _PROPERTIES, "PropertiesChanged", self._changes.of_unit, Interface.UNIT),
-            Match(_SYSTEMD, _MANAGER, "JobRemoved", self._on_job_removed),
-            Match(_SYSTEMD, _MANAGER, "UnitRemoved", self._on_unit_removed),
-            Match(_SYSTEMD, _MANAGER, "Reloading", self._on_reloading),
-            Match(_BUS, _BUS, "NameOwnerChanged", self._on_name_owner_changed, _SYSTEMD),
+            Match(_PROPERTIES, "PropertiesChanged", self._changes.of_service, Interface.SERVICE),
+            Match(_PROPERTIES, "PropertiesChanged", self._changes.of_unit, Interface.UNIT),
+            Match(_MANAGER, "JobRemoved", self._on_job_removed),
+            Match(_MANAGER, "UnitRemoved", self._on_unit_removed),
+            Match(_MANAGER, "Reloading", self._on_reloading),
         ]
 
-    def _on_job_removed(self, _path: str, parameters: GLib.Variant) -> None:
+    def _on_job_removed(self, _path: str, body: list[Any]) -> None:
         self._changes.flush()
-        _id, job, _unit, result = cast("tuple[int, str, str, str]", parameters.unpack())
+        _id, job, _unit, result = body
         self._job_finished(job, JobResult(result))
 
-    def _on_unit_removed(self, _path: str, parameters: GLib.Variant) -> None:
+    def _on_unit_removed(self, _path: str, body: list[Any]) -> None:
         self._changes.flush()
-        unit, path = cast("tuple[str, str]", parameters.unpack())
+        unit, path = body
         if path.startswith(self._object_prefix):
             self._emit(UnitRemoved(unit))
 
-    def _on_reloading(self, _path: str, parameters: GLib.Variant) -> None:
-        (active,) = cast("tuple[bool]", parameters.unpack())
+    def _on_reloading(self, _path: str, body: list[Any]) -> None:
+        (active,) = body
         if not active:
             self._emit(Reloaded())
 
-    def _on_name_owner_changed(self, _path: str, parameters: GLib.Variant) -> None:
-        _name, _old, new = cast("tuple[str, str, str]", parameters.unpack())
-        if new:
+    def _owner_changed(self, there: bool) -> None:  # noqa: FBT001  # a callback's argument
+        if there:
             self._introduce()
         else:
             self._disconnected("systemd left the bus")
@@ -382,5 +374,9 @@ def _boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
-def _unit_and_mode(unit: str) -> GLib.Variant:
-    return GLib.Variant("(ss)", (unit, "replace"))
+def _bus_address(scope: Scope) -> str:
+    """Where the bus is on which systemd of that scope is (D-Bus specification, "Well-known Message Bus Instances")."""
+    if scope is Scope.SYSTEM:
+        return os.environ.get("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/run/dbus/system_bus_socket")
+    own = f"unix:path={os.environ.get('XDG_RUNTIME_DIR', f'/run/user/{os.getuid()}')}/bus"
+    return os.environ.get("DBUS_SESSION_BUS_ADDRESS", own)

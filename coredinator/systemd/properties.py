@@ -5,12 +5,10 @@ a name which is not in the table is therefore refused here, before anything is s
 """
 
 import functools
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import cast
 
-from gi.repository import GLib
-
-_BYTES = GLib.VariantType("ay")
+from dbus_fast import SignatureBodyMismatchError, Variant
 
 SIGNATURES: Mapping[str, str] = {
     "AddRef": "b",
@@ -47,12 +45,7 @@ SIGNATURES: Mapping[str, str] = {
 }
 
 
-def tuple_of(*items: GLib.Variant) -> GLib.Variant:
-    """A tuple, made without looking at what is in the items once more."""
-    return GLib.Variant.new_tuple(*items)  # pyright: ignore  # noqa: PGH003  # the stubs know one item only
-
-
-def to_variant(properties: Mapping[str, object]) -> GLib.Variant:
+def typed(properties: Mapping[str, object]) -> list[list[object]]:
     """The properties as StartTransientUnit and SetUnitProperties take them, each with its type: a(sv).
 
     Raises ValueError for an unknown name or a wrong type.
@@ -60,34 +53,25 @@ def to_variant(properties: Mapping[str, object]) -> GLib.Variant:
     unknown = sorted(properties.keys() - SIGNATURES.keys())
     if unknown:
         raise ValueError(f"unknown unit properties: {', '.join(unknown)}")
-    pairs = GLib.VariantBuilder.new(GLib.VariantType("a(sv)"))
-    for name, value in properties.items():
-        # Many values are the same for all services.
-        keep = isinstance(value, Hashable)
-        pairs.add_value(_kept_pair(name, value) if keep else _pair(name, value))
-    return pairs.end()
+    # Many values are the same for all services.
+    return [
+        [name, _kept_variant(name, value) if isinstance(value, Hashable) else _variant(name, value)]
+        for name, value in properties.items()
+    ]
 
 
-def _pair(name: str, value: object) -> GLib.Variant:
+def _variant(name: str, value: object) -> Variant:
     try:
-        typed = GLib.Variant.new_variant(_typed(SIGNATURES[name], value))
-    except (TypeError, OverflowError) as error:
+        return Variant(SIGNATURES[name], _lists(value))
+    except SignatureBodyMismatchError as error:
         raise ValueError(f"unit property {name}={value!r} is not of type {SIGNATURES[name]}") from error
-    return tuple_of(GLib.Variant.new_string(name), typed)
 
 
-_kept_pair = functools.lru_cache(maxsize=256, typed=True)(_pair)
+_kept_variant = functools.lru_cache(maxsize=256, typed=True)(_variant)
 
 
-def _typed(signature: str, value: object) -> GLib.Variant:
-    if signature != "aay":
-        return GLib.Variant(signature, value)
-    # GLib.Variant would make one of every byte.
-    items = [GLib.Variant.new_from_bytes(_BYTES, GLib.Bytes.new(item), trusted=True) for item in _byte_strings(value)]
-    return GLib.Variant.new_array(_BYTES, items)
-
-
-def _byte_strings(value: object) -> list[bytes]:
-    if not isinstance(value, list):
-        raise TypeError("not a list")
-    return cast("list[bytes]", value)
+def _lists(value: object) -> object:
+    """Arrays and structures are lists there."""
+    if isinstance(value, list | tuple):
+        return [_lists(item) for item in cast("Iterable[object]", value)]
+    return value

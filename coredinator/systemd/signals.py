@@ -1,8 +1,9 @@
 """Reading PropertiesChanged of units: which of their properties, and which signals belong together."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
-from gi.repository import GLib
+from dbus_fast import Variant
 
 from coredinator.systemd.escape import object_path_to_unit
 from coredinator.systemd.types import SIGNALLED_BY, Interface, UnitChanged
@@ -20,13 +21,13 @@ class UnitChanges:
         self._emit = emit
         self._half: tuple[str, dict[str, object]] | None = None
 
-    def of_service(self, path: str, parameters: GLib.Variant) -> None:
+    def of_service(self, path: str, body: list[Any]) -> None:
         """Keep what changed until the rest comes."""
         self.flush()
         if path.startswith(self._prefix):
-            self._half = path, pick(parameters.get_child_value(1), SIGNALLED_BY[Interface.SERVICE])
+            self._half = path, pick(body[1], SIGNALLED_BY[Interface.SERVICE])
 
-    def of_unit(self, path: str, parameters: GLib.Variant) -> None:
+    def of_unit(self, path: str, body: list[Any]) -> None:
         """Pass on what changed, with what was kept for it."""
         properties: dict[str, object] = {}
         if self._half is not None and self._half[0] == path:
@@ -34,7 +35,7 @@ class UnitChanges:
         else:
             self.flush()
         if path.startswith(self._prefix):
-            properties |= pick(parameters.get_child_value(1), SIGNALLED_BY[Interface.UNIT])
+            properties |= pick(body[1], SIGNALLED_BY[Interface.UNIT])
             self._pass_on(path, properties)
 
     def flush(self) -> None:
@@ -52,24 +53,6 @@ class UnitChanges:
             self._emit(UnitChanged(object_path_to_unit(path), properties))
 
 
-def pick(properties: GLib.Variant, names: Iterable[str]) -> dict[str, object]:
-    """Unpack some of an a{sv} only: a service has some 400 properties."""
-    given = GLib.VariantDict.new(properties)
-    found: dict[str, object] = {}
-    for name in names:
-        value = given.lookup_value(name, None)
-        if value is not None:
-            found[name] = _unpack(value)
-    return found
-
-
-def _unpack(value: GLib.Variant) -> object:
-    """The value as a Python object, bytes for arrays of bytes, which GLib would take apart one by one."""
-    match value.get_type_string():
-        case "ay":
-            return value.get_data_as_bytes().get_data() or b""
-        case "aay":
-            children = (value.get_child_value(index) for index in range(value.n_children()))
-            return tuple(child.get_data_as_bytes().get_data() or b"" for child in children)
-        case _:
-            return value.unpack()
+def pick(properties: Mapping[str, Variant], names: Iterable[str]) -> dict[str, object]:
+    """The values of some properties: a service has some 400."""
+    return {name: properties[name].value for name in names if name in properties}

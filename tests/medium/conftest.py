@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 import zmq
 
-from coredinator.systemd import GLibEventLoop
 from tests.support.bus import Bus, Context, running_bus
 from tests.support.host import Host, Subscriber, wait_for
 
@@ -15,11 +14,6 @@ def user_systemd() -> None:
     """Fail at once, and clearly, where the bed is missing."""
     done = subprocess.run(["systemctl", "--user", "is-system-running"], capture_output=True, text=True, check=False)
     assert done.stdout.strip() in {"running", "degraded"}, f"no user systemd: {done.stderr}"
-
-
-def pytest_asyncio_loop_factories() -> dict[str, type[GLibEventLoop]]:
-    """The loop of the manager for tests that are coroutines."""
-    return {"GLib": GLibEventLoop}
 
 
 @pytest.fixture

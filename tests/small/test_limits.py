@@ -20,7 +20,7 @@ from coredinator.services.limits import (
     read_quota,
     read_size,
 )
-from coredinator.systemd.properties import to_variant
+from coredinator.systemd.properties import typed
 
 MIB = 1024**2
 
@@ -109,7 +109,7 @@ def test_a_change_sets_what_differs_and_lifts_what_is_gone(before: Limits, after
 
 @given(LIMITS)
 def test_every_limit_has_a_signature(limits: Limits) -> None:
-    assert to_variant(limit_properties(limits.given())).n_children() == len(limits.given())
+    assert len(typed(limit_properties(limits.given()))) == len(limits.given())
 
 
 @given(

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from gi.repository import GLib
+from dbus_fast import Variant
 
 from coredinator.service.identity import Identity, identify
 from coredinator.service.record import ServiceRecord
@@ -12,7 +12,7 @@ from coredinator.service.workload import adopt, workload_properties
 from coredinator.services import KINDS, Definition, KindName
 from coredinator.services.health import HealthSection, ProbeType
 from coredinator.systemd import UnitProperties
-from coredinator.systemd.properties import to_variant
+from coredinator.systemd.properties import SIGNATURES, typed
 
 
 def record(identity: Identity, config: str = "/etc/x/backwash.yaml", coreio: str | None = "one of it") -> ServiceRecord:
@@ -34,9 +34,9 @@ def test_old_versions_of_systemd_get_no_properties_they_do_not_know() -> None:
 @pytest.mark.parametrize("version", [252, 257])
 def test_every_property_has_a_signature(version: int) -> None:
     properties = workload_properties(record(AGENT), DEFINITION, systemd_version=version)
-    typed = to_variant(properties)
-    assert typed.get_type_string() == "a(sv)"
-    assert [name for name, _ in typed.unpack()] == list(properties)
+    assert [(name, value.signature) for name, value in typed(properties) if isinstance(value, Variant)] == [
+        (name, SIGNATURES[str(name)]) for name in properties
+    ]
 
 
 @pytest.mark.parametrize(
@@ -57,20 +57,20 @@ def test_the_manager_never_waits_for_a_service_to_be_ready(
 
 
 def test_fields_of_the_log_are_bytes_as_they_stand() -> None:
-    expected = GLib.Variant("a(sv)", [("LogExtraFields", GLib.Variant("aay", [b"A=1", b"B=\xff"]))])
-    assert to_variant({"LogExtraFields": [b"A=1", b"B=\xff"]}).equal(expected)
+    fields = [b"A=1", b"B=\xff"]
+    assert typed({"LogExtraFields": fields}) == [["LogExtraFields", Variant("aay", fields)]]
 
 
 def test_unknown_properties_are_refused_by_name() -> None:
     with pytest.raises(ValueError, match="Descripton"):
-        to_variant({"Descripton": "a typing error"})
+        typed({"Descripton": "a typing error"})
 
 
 def test_a_wrong_type_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="RestartUSec"):
-        to_variant({"RestartUSec": "100ms"})
+        typed({"RestartUSec": "100ms"})
     with pytest.raises(ValueError, match="LogExtraFields"):
-        to_variant({"LogExtraFields": "A=1"})
+        typed({"LogExtraFields": "A=1"})
 
 
 def test_a_path_is_one_argument_as_it_stands() -> None:

@@ -1,20 +1,13 @@
-"""Lose the message bus again and again: `python -m tests.support.bus_losses 300`, in a process that can hang.
-
-A deadlock between Python's lock and GLib's stops all threads of a process, and with them any timeout in it.
-"""
+"""Lose the message bus again and again: `python -m tests.support.bus_losses 300`, in a process that can hang."""
 
 import asyncio
 import gc
-import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from gi.repository import Gio
-
-from coredinator.systemd import GLibEventLoop
-from coredinator.systemd.connection import BusConnection, Match
+from coredinator.systemd.connection import BusConnection
 from tests.support.host import wait_for
 
 _BUS = "org.freedesktop.DBus"
@@ -30,16 +23,18 @@ def start_bus(path: Path) -> subprocess.Popen[bytes]:
 
 async def lose(path: Path, times: int) -> None:
     up, down = asyncio.Event(), asyncio.Event()
-    match = Match(_BUS, _BUS, "NameOwnerChanged", lambda _path, _parameters: None)
     daemon = start_bus(path)
-    bus = BusConnection(Gio.BusType.SESSION, [match], on_up=up.set, on_down=lambda _reason: down.set())
+    bus = BusConnection(
+        f"unix:path={path}", _BUS, [],
+        on_up=up.set, on_down=lambda _reason: down.set(), on_owner=lambda _there: None,
+    )  # fmt: skip
     bus.start()
     for number in range(times):
         await up.wait()
         up.clear()
         down.clear()
         calls = [
-            asyncio.create_task(bus.call(_BUS, "/", _BUS, "ListNames", None, subject="names", timeout=5))
+            asyncio.create_task(bus.call("/", _BUS, "ListNames", "", [], subject="names", timeout=5))
             for _ in range(CALLS)
         ]
         # What is left of the former connection is freed while the next one is busy.
@@ -59,10 +54,7 @@ async def lose(path: Path, times: int) -> None:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "bus"
-        os.environ["DBUS_SESSION_BUS_ADDRESS"] = f"unix:path={path}"
-        with asyncio.Runner(loop_factory=GLibEventLoop) as runner:
-            runner.run(lose(path, int(sys.argv[1])))
+        asyncio.run(lose(Path(folder) / "bus", int(sys.argv[1])))
         print(f"lost {sys.argv[1]} times")  # noqa: T201  # a program that says what it did
 
 

@@ -47,7 +47,7 @@ def _run(arguments: Sequence[str], log: Path) -> None:
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
-    # Imported by the server, and by it only: GLib and ZeroMQ begin no thread before the fork.
+    # Imported by the server, and by it only: ZeroMQ begins no thread before the fork.
     from coredinator.app import main  # noqa: PLC0415
 
     main(arguments)

@@ -67,13 +67,15 @@ def preference(item: Executable) -> tuple[Version, str]:
     return item.version or lowest, str(item.path)
 
 
-def find_executable(base_path: Path, kind: Kind, pinned: str | None = None) -> Executable:
-    """Search `base_path` at any depth.
+def find_executable(
+    base_path: Path, kind: Kind, pinned: str | None = None, *, files: Iterable[tuple[str, str]] | None = None
+) -> Executable:
+    """Search `base_path` at any depth, or the `files` that are there, if they are known.
 
     Only regular files with a run bit count, and only if they lie inside the base path once links
     are resolved and their paths are UTF-8. Raises ExecutableNotFound with what was looked for.
     """
-    found = choose(candidates(base_path, kind), pinned)
+    found = choose(candidates(base_path, kind, files=files), pinned)
     if found is None:
         wanted = f"{kind.program} {pinned}" if pinned else kind.program
         pattern = f"linux-{kind.program}-v*.*.*" if kind.versioned else f"*{kind.program}*".replace("**", "*")
@@ -88,15 +90,23 @@ def _fits(name: str, program: str) -> bool:
     return fnmatchcase(name, program if "*" in program or "?" in program else f"*{program}*")
 
 
-def candidates(base_path: Path, kind: Kind) -> Iterator[Executable]:
+def candidates(base_path: Path, kind: Kind, *, files: Iterable[tuple[str, str]] | None = None) -> Iterator[Executable]:
     """All executables of a kind under the base path, in no order."""
-    root = base_path.resolve()
-    for folder, _, names in os.walk(base_path):
-        for name in names:
-            named = parse_name(name, kind)
+    for folder, name in files_under(base_path) if files is None else files:
+        if named := parse_name(name, kind):
             path = Path(folder, name)
-            if named and _can_run(path) and path.resolve().is_relative_to(root):
+            if _can_run(path) and _lies_within(base_path, path):
                 yield Executable(path, named.version)
+
+
+def files_under(base_path: Path) -> list[tuple[str, str]]:
+    """The folders and names of all files under the base path."""
+    return [(folder, name) for folder, _, names in os.walk(base_path) for name in names]
+
+
+def _lies_within(base_path: Path, path: Path) -> bool:
+    """Whether a file lies inside the base path; the folders that lead there from it are no links."""
+    return not path.is_symlink() or path.resolve().is_relative_to(base_path.resolve())
 
 
 def _can_run(path: Path) -> bool:

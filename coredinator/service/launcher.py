@@ -10,7 +10,7 @@ from pathlib import Path
 from coredinator.errors import ConfigError, ExecutableNotFound, StoreError, UnitConflict
 from coredinator.logs import MessageId
 from coredinator.service.config_file import read_config
-from coredinator.service.executable import Executable, find_executable
+from coredinator.service.executable import Executable, files_under, find_executable
 from coredinator.service.record import Pending, ServiceRecord
 from coredinator.service.registry import Registry, log_fields
 from coredinator.service.runnable import why_not_runnable
@@ -96,14 +96,15 @@ class Launcher:
         if (problem := why_not_runnable(self._find(record).path)) is not None:
             raise ExecutableNotFound(problem)
 
-    def _find(self, record: ServiceRecord) -> Executable:
-        return find_executable(self._base_path, self.definition(record).spec, record.pinned_version)
+    def _find(self, record: ServiceRecord, files: Sequence[tuple[str, str]] | None = None) -> Executable:
+        return find_executable(self._base_path, self.definition(record).spec, record.pinned_version, files=files)
 
     def _find_each(self, records: Sequence[ServiceRecord]) -> list[Executable | ExecutableNotFound]:
+        files = files_under(self._base_path)
         found: list[Executable | ExecutableNotFound] = []
         for record in records:
             try:
-                found.append(self._find(record))
+                found.append(self._find(record, files))
             except ExecutableNotFound as error:
                 found.append(error)
         return found

@@ -52,6 +52,7 @@ class StateFile:
         self._path = path
         self._lock_timeout = lock_timeout
         self._noted = 0
+        self._durable = False  # as a connection begins
         self._connection: sqlite3.Connection | None = open_database(path, lock_timeout=lock_timeout)
         self.services, self.meta = _content(self._connection)
         self._seen = _fingerprint(path)
@@ -120,6 +121,7 @@ class StateFile:
         except OSError as error:
             raise explain(self._path, error) from error
         connection = open_database(self._path, lock_timeout=self._lock_timeout)
+        self._durable = False
         try:
             everything = Changes(dict(self.services), [], self.meta)
             self._transact(connection, everything, durable=True, instead=True)
@@ -133,8 +135,10 @@ class StateFile:
     def _transact(
         self, connection: sqlite3.Connection, changes: Changes, *, durable: bool, instead: bool = False
     ) -> None:
-        # In WAL mode NORMAL can lose the last commits with the power, FULL cannot.
-        connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        if durable is not self._durable:
+            # In WAL mode NORMAL can lose the last commits with the power, FULL cannot.
+            connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._durable = durable
         connection.execute("BEGIN IMMEDIATE")
         try:
             if instead:
@@ -142,9 +146,12 @@ class StateFile:
                 connection.execute("DELETE FROM meta")
             deleted = [(unit,) for unit, row in changes.services.items() if row is None]
             _insert(connection, "services", [row for row in changes.services.values() if row is not None])
-            connection.executemany("DELETE FROM services WHERE unit = ?", deleted)
+            # Each call gives up Python's lock and waits for it, for nothing where there is nothing to do.
+            if deleted:
+                connection.executemany("DELETE FROM services WHERE unit = ?", deleted)
             _insert(connection, "transitions", changes.transitions)
-            connection.executemany("REPLACE INTO meta VALUES (?, ?)", changes.meta.items())
+            if changes.meta:
+                connection.executemany("REPLACE INTO meta VALUES (?, ?)", changes.meta.items())
             self._prune(connection, len(changes.transitions))
             connection.execute("COMMIT")
         except BaseException:

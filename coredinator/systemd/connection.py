@@ -1,9 +1,10 @@
 """The message bus connection, renewed when it is lost."""
 
 import asyncio
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, override
+from typing import Any, cast, override
 
 from dbus_fast import Message, MessageFlag, MessageType
 from dbus_fast.aio import MessageBus
@@ -40,7 +41,7 @@ class _Bus(MessageBus):
         """The next line. The library (2.44) would read on for good at the end, and nothing else would run."""
         line = b""
         while not line.endswith(b"\r\n"):
-            received = await asyncio.get_running_loop().sock_recv(self._sock, 1024)
+            received = await asyncio.get_running_loop().sock_recv(cast("socket.socket", self._sock), 1024)
             if not received:
                 raise ConnectionError("it ended the connection at once")
             line += received
@@ -126,7 +127,7 @@ class BusConnection:
         )  # fmt: skip
         reply = self._replies[message.serial] = asyncio.get_running_loop().create_future()
         try:
-            await bus.send(message)
+            await bus.send(message)  # pyright: ignore[reportUnknownMemberType]  # a future of nothing
             return await reply
         finally:
             del self._replies[message.serial]
@@ -206,4 +207,4 @@ class BusConnection:
                     and match.interface == message.interface
                     and (match.arg0 is None or match.arg0 == body[0])
                 ):
-                    match.handler(message.path, body)
+                    match.handler(cast("str", message.path), body)

@@ -1,7 +1,7 @@
 """Ids of services and the names of their units, both ways."""
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from coredinator.errors import InvalidId
 from coredinator.services import KINDS, Kind, KindName
@@ -19,22 +19,21 @@ _KIND_BY_PREFIX = {kind.unit_prefix: kind for kind in KINDS.values()}
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Which service: its kind, and the instance that stands after the `@` of its unit's name."""
+    """Which service: its kind, and the instance that stands after the `@` of its unit's name, `unit`, escaped there."""
 
     kind: KindName
     instance: str
+    unit: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # An id in a request may be of any length, and is not to fill memory.
+        name = _unit_name if len(self.instance) <= UNIT_NAME_MAX else _unit_name.__wrapped__
+        object.__setattr__(self, "unit", name(self.kind, self.instance))
 
     @property
     def service_id(self) -> str:
         """The id in the API: `backwash-corerl`, `backwash-coreio`."""
         return self.instance + self.spec.id_suffix
-
-    @property
-    def unit(self) -> str:
-        """The unit's name, escaped."""
-        # An id in a request may be of any length, and is not to fill memory.
-        name = _unit_name if len(self.instance) <= UNIT_NAME_MAX else _unit_name.__wrapped__
-        return name(self.kind, self.instance)
 
     @property
     def spec(self) -> Kind:

@@ -61,9 +61,11 @@ class Launcher:
         SystemdUnavailable, and what does not run yet stays pending; StoreError, and nothing has changed.
         """
         cause = "recovery" if due else "request"
-        if not due:
-            wanted = tuple(replace(record, error=None) for record in wanted)
-        ready = await self._prepare(wanted, cause)
+        pending = [
+            replace(record, intent=Intent.RUNNING, pending=Pending.START, error=record.error if due else None)
+            for record in wanted
+        ]
+        ready = await self._prepare(pending, cause)
         if not ready:
             return
         before = [(record.unit, self._registry.get(record.unit)) for record in ready]
@@ -109,12 +111,11 @@ class Launcher:
                 found.append(error)
         return found
 
-    async def _prepare(self, wanted: Sequence[ServiceRecord], cause: str) -> list[ServiceRecord]:
+    async def _prepare(self, pending: Sequence[ServiceRecord], cause: str) -> list[ServiceRecord]:
         """The records of services that are about to start, without those that cannot.
 
         The error of the last try stays with one that is tried again until it runs.
         """
-        pending = [replace(record, intent=Intent.RUNNING, pending=Pending.START) for record in wanted]
         ready: list[ServiceRecord] = []
         for record, found in zip(pending, await in_file_thread(self._find_each, pending), strict=True):
             if isinstance(found, ExecutableNotFound):

@@ -1,6 +1,7 @@
 """The message bus connection, renewed when it is lost."""
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -34,11 +35,11 @@ class Match:
 
 
 class _Bus(MessageBus):
-    """A bus that may end the connection while it is greeted, as one with too many clients does."""
+    """The library's connection, for a bus that may end it at any moment, and again and again."""
 
     @override
     async def _auth_readline(self) -> str:
-        """The next line. The library (2.44) would read on for good at the end, and nothing else would run."""
+        """The next line. At the end, as of a bus with too many clients, the library (2.44) would read on for good."""
         line = b""
         while not line.endswith(b"\r\n"):
             received = await asyncio.get_running_loop().sock_recv(cast("socket.socket", self._sock), 1024)
@@ -46,6 +47,14 @@ class _Bus(MessageBus):
                 raise ConnectionError("it ended the connection at once")
             line += received
         return line.removesuffix(b"\r\n").decode()
+
+    def close(self) -> None:
+        """Close the connection and its descriptor, which the library leaves to the garbage collector."""
+        self.disconnect()
+        self._finalize(None)
+        if self._stream is not None:
+            with contextlib.suppress(OSError):  # what could not be sent
+                self._stream.close()
 
 
 class BusConnection:
@@ -135,7 +144,7 @@ class BusConnection:
     async def _keep_connected(self) -> None:
         delay = _RECONNECT_FIRST
         while True:
-            bus: MessageBus | None = None
+            bus: _Bus | None = None
             try:
                 async with asyncio.timeout(_CONNECT_WITHIN):
                     bus = _Bus(self._address)
@@ -153,7 +162,7 @@ class BusConnection:
             finally:
                 self._bus = self._owner = None
                 if bus is not None:
-                    bus.disconnect()
+                    bus.close()
             self._down_reason = reason
             self._on_down(reason)
             await asyncio.sleep(delay)

@@ -6,6 +6,7 @@ It logs what asyncio and the D-Bus library have to complain of, and says what it
 import asyncio
 import gc
 import logging
+import socket
 import subprocess
 import sys
 import tempfile
@@ -21,8 +22,13 @@ CALLS = 50
 def start_bus(path: Path) -> subprocess.Popen[bytes]:
     command = ["dbus-daemon", "--session", f"--address=unix:path={path}", "--nofork", "--nopidfile"]
     daemon = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    wait_for(path.exists, what="bus")
+    wait_for(lambda: _accepts(path), what="bus")
     return daemon
+
+
+def _accepts(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(path)) == 0
 
 
 async def lose(path: Path, times: int) -> int:

@@ -1,14 +1,17 @@
 """States of a service, and how they follow from what systemd says."""
 
+import functools
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from operator import attrgetter
 
 from coredinator.services import Limits
 from coredinator.services.limits import INFINITY, NO_LIMITS, PROPERTIES, limit_properties
 from coredinator.systemd import ListedUnit, UnitProperties
 
-_CGROUP_LIMITS = PROPERTIES.keys() - {"nice"}
+_CGROUP_LIMITS = sorted(PROPERTIES.keys() - {"nice"})
+_limits_of = attrgetter(*_CGROUP_LIMITS)
 
 
 class State(StrEnum):
@@ -119,5 +122,11 @@ def _time(usec: int) -> datetime | None:
 
 
 def _limits(unit: UnitProperties) -> Limits:
-    values = {name: getattr(unit, name) for name in _CGROUP_LIMITS}
-    return Limits(**{name: value for name, value in values.items() if value != INFINITY}, nice=unit.nice or None)
+    return _in_force(_limits_of(unit), unit.nice)
+
+
+@functools.lru_cache
+def _in_force(values: tuple[int, ...], nice: int) -> Limits:
+    """Most services have the same."""
+    given = {name: value for name, value in zip(_CGROUP_LIMITS, values, strict=True) if value != INFINITY}
+    return Limits(**given, nice=nice or None)

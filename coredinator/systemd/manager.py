@@ -88,7 +88,7 @@ class SystemdManager:
         self._down_reason: str | None = "not connected yet"
         self._listeners: list[Callable[[Event], None]] = []
         self._available = asyncio.Event()
-        self._jobs: dict[str, asyncio.Future[JobResult]] = {}
+        self._jobs: dict[str, list[asyncio.Future[JobResult]]] = {}
         # A job can end before the answer that names it has been handled.
         self._finished: OrderedDict[str, JobResult] = OrderedDict()
         self._references: Counter[str] = Counter()
@@ -245,15 +245,18 @@ class SystemdManager:
         (job,) = await self._call(method, signature, body, unit)
         if (result := self._finished.get(job)) is not None:
             return result
-        waiter = self._jobs.setdefault(job, asyncio.get_running_loop().create_future())
+        waiter: asyncio.Future[JobResult] = asyncio.get_running_loop().create_future()
+        self._jobs.setdefault(job, []).append(waiter)
         try:
             async with asyncio.timeout(job_timeout):
-                return await asyncio.shield(waiter)
+                return await waiter
         except TimeoutError:
             return JobResult.TIMEOUT
         finally:
-            if not waiter.done():
-                self._jobs.pop(job, None)
+            if waiter.cancelled() and (waiters := self._jobs.get(job)) is not None:
+                waiters.remove(waiter)
+                if not waiters:
+                    del self._jobs[job]
 
     async def _manager_property(self, name: str, *, introduced: bool = True) -> object:
         (value,) = await self._call("Get", "ss", [_MANAGER, name], name, _PATH, _PROPERTIES, introduced=introduced)
@@ -318,7 +321,7 @@ class SystemdManager:
         self._down_reason = reason
         self._available.clear()
         self._finished.clear()
-        for waiter in self._jobs.values():
+        for waiter in (waiter for waiters in self._jobs.values() for waiter in waiters):
             if not waiter.done():
                 waiter.set_exception(SystemdUnavailable(f"systemd went away: {reason}"))
         self._jobs.clear()
@@ -362,9 +365,9 @@ class SystemdManager:
             self._disconnected("systemd left the bus")
 
     def _job_finished(self, job: str, result: JobResult) -> None:
-        waiter = self._jobs.pop(job, None)
-        if waiter is not None and not waiter.done():
-            waiter.set_result(result)
+        for waiter in self._jobs.pop(job, ()):
+            if not waiter.done():
+                waiter.set_result(result)
         self._finished[job] = result
         if len(self._finished) > _FINISHED_JOBS_KEPT:
             self._finished.popitem(last=False)

@@ -1,9 +1,10 @@
 """What systemd tells, as frozen dataclasses."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import cast
+from operator import attrgetter
+from typing import Any, cast
 
 
 class JobResult(StrEnum):
@@ -106,13 +107,19 @@ class UnitProperties:
         values = {
             FIELD_BY_DBUS_NAME[name]: _freeze(value) for name, value in changed.items() if name in FIELD_BY_DBUS_NAME
         }
-        # A copy of all fields takes ten times as long as to look.
         news = {name: value for name, value in values.items() if getattr(self, name) != value}
-        return replace(self, **news) if news else self
+        return self._with(news) if news else self
 
     def merge_newer(self, signalled: "UnitProperties") -> "UnitProperties":
         """A copy with what systemd's signals carry, taken from `signalled`."""
-        return replace(self, **{name: getattr(signalled, name) for name in _SIGNALLED})
+        return self._with({name: getattr(signalled, name) for name in _SIGNALLED})
+
+    def _with(self, news: Mapping[str, object]) -> "UnitProperties":
+        """A copy with other values of some fields; `replace` takes three times as long, and each signal makes one."""
+        values: list[Any] = list(_values_of(self))
+        for name, value in news.items():
+            values[_POSITION[name]] = value
+        return UnitProperties(*values)
 
     @property
     def at_rest(self) -> bool:
@@ -155,6 +162,9 @@ class UnitProperties:
         return {name: value for name, _, value in pairs}
 
 
+_NAMES = [item.name for item in fields(UnitProperties)]
+_values_of = attrgetter(*_NAMES)
+_POSITION = {name: position for position, name in enumerate(_NAMES)}
 _PROPERTIES = tuple(item for item in fields(UnitProperties) if "dbus" in item.metadata)
 _SIGNALLED = tuple(item.name for item in _PROPERTIES if item.metadata["signalled"])
 

@@ -2,8 +2,6 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 
 
 class KeyedLock:
@@ -17,15 +15,33 @@ class KeyedLock:
         """Whether somebody holds the lock of `key`, or waits for it."""
         return key in self._locks
 
-    @asynccontextmanager
-    async def hold(self, key: str) -> AsyncGenerator[None]:
-        """Hold the lock of `key`; whoever came first gets it first."""
-        lock = self._locks.setdefault(key, asyncio.Lock())
-        self._users[key] += 1
+    def hold(self, key: str) -> "Hold":
+        """Hold the lock of `key` in an `async with`; whoever came first gets it first."""
+        return Hold(self._locks, self._users, key)
+
+
+class Hold:
+    """One user's hold of one lock."""
+
+    def __init__(self, locks: dict[str, asyncio.Lock], users: Counter[str], key: str) -> None:
+        self._locks = locks
+        self._users = users
+        self._key = key
+
+    async def __aenter__(self) -> None:
+        lock = self._locks.setdefault(self._key, asyncio.Lock())
+        self._users[self._key] += 1
         try:
-            async with lock:
-                yield
-        finally:
-            self._users[key] -= 1
-            if not self._users[key]:
-                del self._users[key], self._locks[key]
+            await lock.acquire()
+        except BaseException:
+            self._leave()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._locks[self._key].release()
+        self._leave()
+
+    def _leave(self) -> None:
+        self._users[self._key] -= 1
+        if not self._users[self._key]:
+            del self._users[self._key], self._locks[self._key]

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, FastAPI, Path, Query, Request, Response
 from pydantic import Field
 
+from coredinator.agent.agents import Agents
 from coredinator.agent.validation import validate_agent
 from coredinator.services.limits import LimitsModel
 from coredinator.web.dependencies import AgentsOf, RuntimeOf
@@ -49,10 +50,10 @@ async def list_agents(request: Request) -> Response:
 
 
 @router.post("/start", responses=problems(400, 409, 422, 502, 503))
-async def start_agent(order: StartAgent, agents: AgentsOf) -> AnsweredId:
+async def start_agent(order: StartAgent, request: Request) -> AnsweredId:
     """Start CoreIO unless it runs, then CoreRL; the answer is the agent's id."""
     limits = order.limits.limits() if order.limits else None
-    return await agents.start(order.config_path, order.coreio_id, order.version, limits)
+    return await _agents(request).start(order.config_path, order.coreio_id, order.version, limits)
 
 
 @router.post("/validate", responses=problems(400, 422))
@@ -67,9 +68,9 @@ async def validate(order: ValidateAgent, runtime: RuntimeOf) -> ValidationAnswer
 
 
 @router.post("/{agent_id}/stop", responses=problems(502, 503))
-async def stop_agent(agent_id: AgentId, agents: AgentsOf) -> Message:
+async def stop_agent(agent_id: AgentId, request: Request) -> Message:
     """Stop CoreRL of an agent. CoreIO goes on."""
-    await agents.stop(agent_id)
+    await _agents(request).stop(agent_id)
     return Message(message=f"agent {agent_id} is stopped")
 
 
@@ -130,6 +131,11 @@ async def agent_history(
 def _pages(request: Request) -> Pages:
     """The pages of the application; as a dependency it would take FastAPI longer than all the rest of these routes."""
     return request.app.state.pages
+
+
+def _agents(request: Request) -> Agents:
+    """The agents, for the routes that are asked for many agents at a time; a dependency would take its time, too."""
+    return request.app.state.runtime.agents
 
 
 def _ready(body: bytes) -> Response:

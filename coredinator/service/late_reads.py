@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 _QUIET = 0.3
 """Seconds without a start, whoever made it, and without a request for a stop after which it is quiet."""
-_AT_LAST = 5.0
+_AT_LAST = 10.0
 """Seconds after which a unit is read, quiet or not."""
 
 

@@ -1,4 +1,4 @@
-"""What starts and stops cost at least with FastAPI and dbus-fast: the same figures of a server that does nothing else."""
+"""What starts and stops cost at least with FastAPI and dbus-fast: the figures of a server that does nothing else."""
 
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager

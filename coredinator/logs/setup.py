@@ -74,13 +74,9 @@ def on_one_line(record: logging.LogRecord) -> logging.LogRecord:
     """
     message = record.getMessage().rstrip()
     escaped = copy.copy(record)
-    escaped.msg = message if message.isprintable() else "".join(map(_escaped, message))
+    escaped.msg = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in message)
     escaped.args = None
     return escaped
-
-
-def _escaped(char: str) -> str:
-    return char if char.isprintable() else char.encode("unicode_escape").decode()
 
 
 def _formatter(*renderers: structlog.typing.Processor) -> logging.Formatter:

@@ -68,8 +68,6 @@ class ServiceRecord:
 
         What was found of a process's health does not outlive it, and no error the start of another one.
         """
-        if observed == self.observed and not (self.error and observed.state is State.RUNNING):
-            return self
         same_process = observed.main_pid == self.observed.main_pid
         error = None if observed.state is State.RUNNING else self.error
         return replace(self, observed=observed, health=self.health if same_process else None, error=error)

@@ -103,7 +103,7 @@ class Registry:
     def update(self, record: ServiceRecord, cause: str) -> None:
         """Take over a record that changed; `cause` says why, should its state be another one now."""
         previous = self._records.get(record.unit)
-        if previous is record or previous == record:
+        if previous == record:
             return
         self._put(record)
         self._write_soon(record.unit)
@@ -141,14 +141,12 @@ class Registry:
 
     def clear_pending(self, unit: str, cause: str) -> None:
         """Note that a start or stop has been seen through."""
-        record = self._records.get(unit)
-        if record is not None and record.pending:
+        if (record := self._records.get(unit)) is not None:
             self.update(replace(record, pending=None), cause)
 
     def clear_error(self, unit: str, cause: str) -> None:
         """Note that a start has been seen through, and that what stood against it is over."""
-        record = self._records.get(unit)
-        if record is not None and (record.pending or record.error is not None):
+        if (record := self._records.get(unit)) is not None:
             self.update(replace(record, pending=None, error=None), cause)
 
     async def forget(self, identity: Identity) -> None:

@@ -28,10 +28,11 @@ class Match:
     handler: Callable[[str, list[Any]], None]
     arg0: str | None = None
 
-    def rule(self, sender: str) -> str:
-        """The rule by which the bus picks these signals of a sender (D-Bus specification, "Match Rules")."""
-        first = "" if self.arg0 is None else f",arg0='{self.arg0}'"
-        return f"type='signal',sender='{sender}',interface='{self.interface}',member='{self.member}'{first}"
+
+def _rule(sender: str, interface: str, member: str, arg0: str | None) -> str:
+    """The rule by which the bus picks signals (D-Bus specification, "Match Rules")."""
+    first = "" if arg0 is None else f",arg0='{arg0}'"
+    return f"type='signal',sender='{sender}',interface='{interface}',member='{member}'{first}"
 
 
 class _Bus(MessageBus):
@@ -170,8 +171,8 @@ class BusConnection:
 
     async def _subscribe(self, bus: MessageBus) -> None:
         bus.add_message_handler(self._received)
-        presence = Match(_BUS, "NameOwnerChanged", lambda _path, _body: None, self._peer)
-        for rule in (presence.rule(_BUS), *(match.rule(self._peer) for match in self._matches)):
+        rules = [_rule(self._peer, match.interface, match.member, match.arg0) for match in self._matches]
+        for rule in (_rule(_BUS, _BUS, "NameOwnerChanged", self._peer), *rules):
             await self._ask(bus, _BUS, _BUS_PATH, _BUS, "AddMatch", "s", [rule])
         reply = await self._ask(bus, _BUS, _BUS_PATH, _BUS, "GetNameOwner", "s", [self._peer])
         if self._owner is None:  # else a signal has told more than the answer

@@ -73,15 +73,14 @@ class Manager:
     def launch(self) -> float:
         """Start the manager; seconds until it tells systemd that it is ready."""
         command = [
-            sys.executable, "-m", self._server, "--user",
+            "systemd-cat", sys.executable, "-m", self._server, "--user",
             "--base-path", str(self._program.parent), "--state-dir", str(self.state_dir),
             "--port", str(self.port), "--event-bus-host", HOST,
             "--event-bus-pub-port", str(self.pub_port), "--event-bus-sub-port", str(self.sub_port),
         ]  # fmt: skip
         environment = os.environ | {"NOTIFY_SOCKET": self._notifications.getsockname()}
-        with (self._folder / "manager.log").open("ab") as log:
-            started = time.perf_counter()
-            self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)  # noqa: S603  # our own command
+        started = time.perf_counter()
+        self._process = subprocess.Popen(command, env=environment)  # noqa: S603  # our own command
         while b"READY=1" not in self._notifications.recv(4096).split(b"\n"):
             pass
         seconds = time.perf_counter() - started

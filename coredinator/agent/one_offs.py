@@ -1,7 +1,8 @@
 """One-off microservices: declared in the settings file, supervised like an agent's services."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from copy import replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from coredinator.errors import UnknownService

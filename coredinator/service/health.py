@@ -6,7 +6,8 @@ A probe is a coroutine on its own, so that one which hangs delays nobody; there 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from copy import replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from coredinator.logs import MessageId

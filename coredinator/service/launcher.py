@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
+from copy import replace
 from pathlib import Path
 
 from coredinator.errors import ConfigError, ExecutableNotFound, StoreError, UnitConflict

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from copy import replace
 from pathlib import Path
 
 from coredinator.errors import StoreError, UnitConflict, UnknownService

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
+from copy import replace
 from enum import IntEnum
 
 from coredinator.logs import MessageId

@@ -1,11 +1,13 @@
 """What is known of a service: what is wanted of it, and what was last observed."""
 
-from dataclasses import dataclass, replace
+from copy import replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 from coredinator.service.identity import Identity
 from coredinator.service.state import NOT_LOADED, Intent, Observation, State
 from coredinator.services import Limits
+from coredinator.utils.quick_replace import quick_replace
 
 
 class Pending(StrEnum):
@@ -49,6 +51,8 @@ class ServiceRecord:
     health: Health | None = None
     observed: Observation = NOT_LOADED
 
+    __replace__ = quick_replace
+
     @property
     def unit(self) -> str:
         """The unit's name."""
@@ -70,6 +74,8 @@ class ServiceRecord:
         """
         same_process = observed.main_pid == self.observed.main_pid
         error = None if observed.state is State.RUNNING else self.error
+        if observed == self.observed and error == self.error:
+            return self
         return replace(self, observed=observed, health=self.health if same_process else None, error=error)
 
 

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from copy import replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from coredinator.errors import CoredinatorError
@@ -103,7 +104,7 @@ class Registry:
     def update(self, record: ServiceRecord, cause: str) -> None:
         """Take over a record that changed; `cause` says why, should its state be another one now."""
         previous = self._records.get(record.unit)
-        if previous == record:
+        if record is previous or record == previous:
             return
         self._put(record)
         self._write_soon(record.unit)

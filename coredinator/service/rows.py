@@ -1,5 +1,6 @@
 """Records and transitions as rows of the mirror, both ways."""
 
+import functools
 import json
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -53,9 +54,15 @@ def record_to_row(record: ServiceRecord) -> Row:
         "result": observed.result,
         "exit_status": observed.exit_status,
         "control_group": observed.control_group,
-        "drop_ins": json.dumps(observed.drop_ins),
+        "drop_ins": _drop_ins(observed.drop_ins),
         "frozen": int(observed.frozen),
     }
+
+
+@functools.lru_cache
+def _drop_ins(paths: tuple[str, ...]) -> str:
+    """Most services have the same."""
+    return json.dumps(paths)
 
 
 def record_from_row(row: Row) -> ServiceRecord:

@@ -1,7 +1,8 @@
 """States of a service, and how they follow from what systemd says."""
 
 import functools
-from dataclasses import dataclass, replace
+from copy import replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from operator import attrgetter
@@ -9,6 +10,7 @@ from operator import attrgetter
 from coredinator.services import Limits
 from coredinator.services.limits import INFINITY, NO_LIMITS, PROPERTIES, limit_properties
 from coredinator.systemd import ListedUnit, UnitProperties
+from coredinator.utils.quick_replace import quick_replace
 
 _CGROUP_LIMITS = sorted(PROPERTIES.keys() - {"nice"})
 _limits_of = attrgetter(*_CGROUP_LIMITS)
@@ -62,6 +64,8 @@ class Observation:
     drop_ins: tuple[str, ...] = ()
     frozen: bool = False
     limits: Limits = NO_LIMITS
+
+    __replace__ = quick_replace
 
 
 NOT_LOADED = Observation()

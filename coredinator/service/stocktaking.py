@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import replace
+from copy import replace
 from typing import Protocol
 
 from coredinator.service.decide import Decision, decide

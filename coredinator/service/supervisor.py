@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from contextlib import AsyncExitStack
-from dataclasses import replace
+from copy import replace
 from pathlib import Path
 
 from coredinator.errors import CoredinatorError, StoreError, UnitConflict

@@ -1,7 +1,7 @@
 """The properties of a workload's transient unit, and reading them back from a running one."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from copy import replace
 from pathlib import Path
 from urllib.parse import quote, unquote
 

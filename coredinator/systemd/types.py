@@ -1,10 +1,12 @@
 """What systemd tells, as frozen dataclasses."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import replace
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from operator import attrgetter
-from typing import Any, cast
+from typing import cast
+
+from coredinator.utils.quick_replace import quick_replace
 
 
 class JobResult(StrEnum):
@@ -102,24 +104,22 @@ class UnitProperties:
     freezer_state: str = field(default="running", metadata=_of_unit("FreezerState"))
     status_text: str = field(default="", metadata=_of_service("StatusText"))
 
+    __replace__ = quick_replace
+
     def merge(self, changed: Mapping[str, object]) -> "UnitProperties":
         """A copy with the D-Bus properties in `changed`, itself if it has them; unknown names are ignored."""
-        values = {
-            FIELD_BY_DBUS_NAME[name]: _freeze(value) for name, value in changed.items() if name in FIELD_BY_DBUS_NAME
-        }
-        news = {name: value for name, value in values.items() if getattr(self, name) != value}
-        return self._with(news) if news else self
+        news: dict[str, object] = {}
+        for dbus_name, value in changed.items():
+            name = FIELD_BY_DBUS_NAME.get(dbus_name)
+            if name is not None:
+                frozen = _freeze(value)
+                if getattr(self, name) != frozen:
+                    news[name] = frozen
+        return replace(self, **news) if news else self
 
     def merge_newer(self, signalled: "UnitProperties") -> "UnitProperties":
         """A copy with what systemd's signals carry, taken from `signalled`."""
-        return self._with({name: getattr(signalled, name) for name in _SIGNALLED})
-
-    def _with(self, news: Mapping[str, object]) -> "UnitProperties":
-        """A copy with other values of some fields; `replace` takes three times as long, and each signal makes one."""
-        values: list[Any] = list(_values_of(self))
-        for name, value in news.items():
-            values[_POSITION[name]] = value
-        return UnitProperties(*values)
+        return replace(self, **{name: getattr(signalled, name) for name in _SIGNALLED})
 
     @property
     def at_rest(self) -> bool:
@@ -162,9 +162,6 @@ class UnitProperties:
         return {name: value for name, _, value in pairs}
 
 
-_NAMES = [item.name for item in fields(UnitProperties)]
-_values_of = attrgetter(*_NAMES)
-_POSITION = {name: position for position, name in enumerate(_NAMES)}
 _PROPERTIES = tuple(item for item in fields(UnitProperties) if "dbus" in item.metadata)
 _SIGNALLED = tuple(item.name for item in _PROPERTIES if item.metadata["signalled"])
 

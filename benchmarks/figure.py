@@ -80,8 +80,6 @@ class Scale:
     fleet: int = 500
     """Agents that run while something else is measured."""
     listed: int = 1000
-    settling_time: float = 5.0
-    """After many starts; by then what no signal told of them has been read."""
     load_time: float = 2.0
     lag_time: float = 5.0
     crashes: int = 3

@@ -1,7 +1,6 @@
 """How costs grow with the number of units."""
 
 import asyncio
-import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
@@ -57,7 +56,7 @@ def costs_at(manager: Manager, units: int, scale: Scale) -> Mapping[str, float]:
     manager.launch()
     manager.start_agents(names, clients=scale.clients)
     costs = {"start": median(asyncio.run(time_starts(manager, names_of(_EXTRA, "extra"))))}
-    time.sleep(scale.settling_time)
+    manager.settle()
     costs |= {
         "status": _request_time(manager, [f"/api/agents/{name}/status" for name in names[:_ASKED]], scale),
         "list": _request_time(manager, ["/api/agents/"], scale),

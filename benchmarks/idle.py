@@ -26,7 +26,7 @@ def idle(folder: Path, scale: Scale) -> Generator[Round]:
     with Manager(folder) as manager:
         manager.launch()
         manager.start_agents(names_of(scale.fleet), clients=scale.clients)
-        time.sleep(scale.settling_time)
+        manager.settle()
 
         def measure(_number: int) -> Samples:
             return {

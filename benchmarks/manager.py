@@ -16,12 +16,17 @@ from typing import Any, Self
 
 from benchmarks.bed import clean_up, compile_pause, free_ports
 from benchmarks.http_client import HOST, Connection, get, send
+from benchmarks.processes import cpu_seconds
 from coredinator.service.identity import identify
 from coredinator.service.record import ServiceRecord
 from coredinator.service.state import Intent
 from coredinator.services import KindName
 
 _READY_WITHIN = 60.0
+REST = 0.5
+"""Seconds in which whoever has nothing left to do does nothing; the manager's late reads begin sooner."""
+_RESTING = 0.05
+"""Cores that an idle manager uses at most."""
 SERVER = "benchmarks.server"
 BARE_SERVER = "benchmarks.bare_server"
 
@@ -88,6 +93,16 @@ class Manager:
         while json.loads(self.ask(get("/api/healthcheck")))["status"] != "healthy":
             time.sleep(0.01)
         return seconds
+
+    def settle(self) -> None:
+        """Wait until nothing is left to do of what was asked for, as after many starts."""
+        now = cpu_seconds(self.pid)
+        while True:
+            before = now
+            time.sleep(REST)
+            now = cpu_seconds(self.pid)
+            if now - before < _RESTING * REST:
+                return
 
     def end(self) -> None:
         """End the manager; its units run on."""

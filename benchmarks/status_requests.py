@@ -29,6 +29,7 @@ def status(folder: Path, scale: Scale) -> Generator[Round]:
     with Manager(folder) as manager:
         manager.launch()
         manager.start_agents(names, clients=scale.clients)
+        manager.settle()
         yield compare(STATUS, manager, [f"/api/agents/{name}/status" for name in names], scale)
 
 
@@ -38,6 +39,7 @@ def listing(folder: Path, scale: Scale) -> Generator[Round]:
     with Manager(folder) as manager:
         manager.launch()
         manager.start_agents(names_of(scale.listed), clients=scale.clients, coreio_id="shared")
+        manager.settle()
         yield compare(LIST, manager, ["/api/agents/"], scale)
 
 

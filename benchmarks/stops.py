@@ -1,5 +1,6 @@
 """Stopping many agents at a time."""
 
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 from benchmarks.bare import BareSystemd, unit_call
 from benchmarks.bed import clean_up
 from benchmarks.figure import FULL, Figure, Goal, Round, Sample, Samples, Scale, Subject, alternately
-from benchmarks.manager import SERVER, Manager, names_of
+from benchmarks.manager import REST, SERVER, Manager, names_of
 from benchmarks.processes import cpu_seconds
 
 MANY = Figure(
@@ -18,13 +19,14 @@ MANY = Figure(
 
 @contextmanager
 def concurrently(folder: Path, scale: Scale, *, figure: Figure = MANY, server: str = SERVER) -> Generator[Round]:
-    """CoreRL of each agent is stopped; CoreIO goes on, here as there."""
+    """CoreRL of each agent is stopped, once its start is over and done with; CoreIO goes on, here as there."""
     names = names_of(scale.bundles)
     with Manager(folder, server) as manager:
 
         def ours() -> tuple[float, float]:
             manager.launch()
             manager.start_agents(names, clients=scale.clients)
+            manager.settle()
             before = cpu_seconds(manager.pid)
             seconds = manager.stop_agents(names, clients=scale.clients)
             cpu = cpu_seconds(manager.pid) - before
@@ -35,6 +37,7 @@ def concurrently(folder: Path, scale: Scale, *, figure: Figure = MANY, server: s
             agents = [manager.agent(name) for name in names]
             with BareSystemd() as systemd:
                 systemd.run_jobs([systemd.start(record) for agent in agents for record in agent], at_once=scale.clients)
+                time.sleep(REST)
                 stops = [unit_call("StopUnit", corerl.unit) for _, corerl in agents]
                 seconds = systemd.run_jobs(stops, at_once=scale.clients)
                 clean_up()

@@ -44,7 +44,7 @@ class Supervisor:
         self._units = UnitCache(systemd)
         self._launcher = Launcher(systemd, registry, self._units, base_path, self._catalogue)
         self._observer = Observer(systemd, registry, self._units, catalogue, self._launcher.cause)
-        self._locks = KeyedLock()
+        self._locks = KeyedLock(self._settle_if_due)
         self.maintenance = Maintenance(
             systemd, registry, self._units, self._launcher, self._locks, self._wait_ready, self._settle_soon
         )
@@ -149,6 +149,7 @@ class Supervisor:
 
     async def close(self) -> None:
         """Drop what is under way; what was asked for is in the mirror."""
+        self._due.clear()
         await self._late_reads.close()
         tasks = list(self._tasks.values())
         for task in tasks:
@@ -196,10 +197,28 @@ class Supervisor:
             await self._registry.commit([confirmed], "request")
 
     def _settle_soon(self, name: str, look: Look = Look.NONE) -> None:
-        """Decide about a unit once whoever holds its lock is done."""
+        """Decide about a unit once nobody holds its lock."""
         self._due[name] = max(look, self._due.get(name, Look.NONE))
-        if name not in self._tasks:
+        self._settle_if_due(name)
+
+    def _settle_if_due(self, name: str) -> None:
+        if name not in self._due or name in self._tasks or self._locks.is_held(name):
+            return
+        if self._due[name] is Look.NONE and self._is_settled(name):
+            del self._due[name]
+        else:
             self._tasks[name] = asyncio.get_running_loop().create_task(self._settle_due(name))
+
+    def _is_settled(self, name: str) -> bool:
+        """Whether there is nothing to decide: most of what systemd tells is what was asked of it."""
+        record = self._registry.get(name)
+        return (
+            record is not None
+            and record.pending is None
+            and record.error is None
+            and decide(record, self._units.get(name), fresh_systemd=False) is Decision.KEEP
+            and self._observer.is_correct(name)
+        )
 
     async def _settle_due(self, name: str) -> None:
         try:

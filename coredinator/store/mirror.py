@@ -8,7 +8,7 @@ import contextlib
 import logging
 import sqlite3
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -183,8 +183,7 @@ class Mirror:
             # A mistake in the rows, not in the file: to write them again would fail again, and a
             # thread that ended would hold every start for good.
             _log.exception("rows that cannot be written were dropped")
-            for done in waiters:
-                _settle(done, StoreError(f"the state database {self._path} cannot hold the rows: {error}"))
+            _settle(waiters, StoreError(f"the state database {self._path} cannot hold the rows: {error}"))
             return True
         if self._problem is not None:
             _log.info(
@@ -192,8 +191,7 @@ class Mirror:
                 extra={"message_id": MessageId.DATABASE_WRITABLE},
             )  # fmt: skip
             self._problem = None
-        for done in waiters:
-            _settle(done, None)
+        _settle(waiters, None)
         return True
 
     def _failed(self, batch: list[_Write], problem: StoreError) -> None:
@@ -201,9 +199,7 @@ class Mirror:
         if self._problem is None:
             _log.error("%s", problem, extra={"message_id": MessageId.DATABASE_UNWRITABLE})
         self._problem = str(problem)
-        for write in batch:
-            if write.done is not None:
-                _settle(write.done, problem)
+        _settle([write.done for write in batch if write.done is not None], problem)
         if self._closing:
             return
         kept = _sum(write for write in batch if write.done is None)
@@ -219,16 +215,21 @@ def _sum(batch: Iterable[_Write]) -> Changes:
     return changes
 
 
-def _settle(done: asyncio.Future[None], error: StoreError | None) -> None:
-    def settle() -> None:
-        if done.done():
-            return
-        if error is None:
-            done.set_result(None)
-        else:
-            done.set_exception(error)
+def _settle(waiters: Sequence[asyncio.Future[None]], error: StoreError | None) -> None:
+    """Tell all who wait, in one turn of their loop."""
 
+    def settle() -> None:
+        for done in waiters:
+            if done.done():
+                continue
+            if error is None:
+                done.set_result(None)
+            else:
+                done.set_exception(error)
+
+    if not waiters:
+        return
     try:
-        done.get_loop().call_soon_threadsafe(settle)
+        waiters[0].get_loop().call_soon_threadsafe(settle)
     except RuntimeError:
         _log.debug("the event loop has ended; nobody waits for the write any more")

@@ -34,11 +34,32 @@ def raise_descriptor_limit() -> None:
 
 
 class BoundedState(ServerState):
-    """What all connections share; those that wait for their clients are in order, the longest first."""
+    """What all connections share: who waits for its client, the longest first, until when on the loop's clock.
+
+    One timer looks after them all; one for each request would cost a status answer a thirtieth of its time.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.waiting: OrderedDict[BoundedProtocol, None] = OrderedDict()
+        self.waiting: OrderedDict[BoundedProtocol, float] = OrderedDict()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def wait_for_client(self, protocol: "BoundedProtocol") -> None:
+        """Have a connection's client run out of time in `REQUEST_TIMEOUT`."""
+        deadline = protocol.loop.time() + REQUEST_TIMEOUT
+        self.waiting[protocol] = deadline
+        if self._timer is None:
+            self._timer = protocol.loop.call_at(deadline, self._look, protocol.loop)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        while self.waiting:
+            protocol, deadline = next(iter(self.waiting.items()))
+            if deadline > loop.time():
+                self._timer = loop.call_at(deadline, self._look, loop)
+                return
+            del self.waiting[protocol]
+            protocol.run_out_of_time()
 
 
 class BoundedProtocol(H11Protocol):
@@ -50,7 +71,6 @@ class BoundedProtocol(H11Protocol):
     """
 
     server_state: BoundedState
-    _timer: asyncio.TimerHandle | None = None
 
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]  # as uvicorn does
@@ -90,15 +110,13 @@ class BoundedProtocol(H11Protocol):
         if answering and not self.flow.write_paused:
             self._wait_no_more()
         elif self not in self.server_state.waiting:
-            self.server_state.waiting[self] = None
-            self._timer = self.loop.call_later(REQUEST_TIMEOUT, self._too_late)
+            self.server_state.wait_for_client(self)
 
     def _wait_no_more(self) -> None:
         self.server_state.waiting.pop(self, None)
-        if self._timer is not None:
-            self._timer.cancel()
 
-    def _too_late(self) -> None:
+    def run_out_of_time(self) -> None:
+        """Answer a request that was begun with 408, and close; at once where the client does not read either."""
         if self.transport.is_closing() or self.flow.write_paused:
             self.cut_off()
             return
@@ -106,8 +124,7 @@ class BoundedProtocol(H11Protocol):
         if self.conn.our_state is h11.SEND_RESPONSE or (self.conn.our_state is h11.IDLE and begun):
             self._answer_408()
         self.transport.close()
-        # What is written may never be read either.
-        self._timer = self.loop.call_later(REQUEST_TIMEOUT, self._too_late)
+        self.server_state.wait_for_client(self)  # what is written may never be read either
 
     def _answer_408(self) -> None:
         detail = f"the request was not received within {REQUEST_TIMEOUT:.0f} seconds; send it at once"

@@ -113,13 +113,8 @@ class Observer:
     def correct(self, name: str) -> None:
         """Have the record say what runs, also where a restart had another executable in mind and was cut short."""
         record, unit = self._registry.get(name), self._units.get(name)
-        if record is not None and unit is not None and _runs_another(record, unit):
+        if record is not None and unit is not None and runs_another(record, unit):
             self._registry.update(as_it_runs(record, unit), "recovery")
-
-    def is_correct(self, name: str) -> bool:
-        """Whether the record says what runs, if anything does."""
-        record, unit = self._registry.get(name), self._units.get(name)
-        return record is None or unit is None or not _runs_another(record, unit)
 
     def _adopt(self, unit: UnitProperties) -> None:
         identity = parse_unit(unit.name)
@@ -132,6 +127,6 @@ class Observer:
         _log.info("%s adopted", identity.service_id, extra=log_fields(record, MessageId.SERVICE_ADOPTED))
 
 
-def _runs_another(record: ServiceRecord, unit: UnitProperties) -> bool:
+def runs_another(record: ServiceRecord, unit: UnitProperties) -> bool:
     """Whether another executable runs than the one in the record."""
     return unit.is_up and bool(unit.argv) and unit.argv[0] != record.executable

@@ -104,7 +104,7 @@ class Registry:
     def update(self, record: ServiceRecord, cause: str) -> None:
         """Take over a record that changed; `cause` says why, should its state be another one now."""
         previous = self._records.get(record.unit)
-        if record is previous or record == previous:
+        if previous == record:
             return
         self._put(record)
         self._write_soon(record.unit)

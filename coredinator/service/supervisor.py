@@ -13,7 +13,7 @@ from coredinator.service.identity import Identity, parse_unit
 from coredinator.service.late_reads import LateReads
 from coredinator.service.launcher import Launcher
 from coredinator.service.maintenance import Maintenance
-from coredinator.service.observer import Look, Observer
+from coredinator.service.observer import Look, Observer, runs_another
 from coredinator.service.record import Order, Pending, ServiceRecord
 from coredinator.service.registry import Registry, log_fields
 from coredinator.service.state import Intent, State
@@ -211,13 +211,13 @@ class Supervisor:
 
     def _is_settled(self, name: str) -> bool:
         """Whether there is nothing to decide: most of what systemd tells is what was asked of it."""
-        record = self._registry.get(name)
+        record, unit = self._registry.get(name), self._units.get(name)
         return (
             record is not None
             and record.pending is None
             and record.error is None
-            and decide(record, self._units.get(name), fresh_systemd=False) is Decision.KEEP
-            and self._observer.is_correct(name)
+            and decide(record, unit, fresh_systemd=False) is Decision.KEEP
+            and not (unit is not None and runs_another(record, unit))
         )
 
     async def _settle_due(self, name: str) -> None:

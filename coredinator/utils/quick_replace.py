@@ -8,7 +8,7 @@ from typing import Any
 
 
 def quick_replace[T](original: T, /, **news: Any) -> T:  # noqa: ANN401  # as copy.replace has it
-    """`__replace__` for a dataclass, which gives `copy.replace` a third of the time that it takes otherwise.
+    """`__replace__` for a dataclass, which lets `copy.replace` take two thirds of the time that it takes otherwise.
 
     Raises KeyError for a field that there is not.
     """

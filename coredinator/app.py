@@ -114,6 +114,7 @@ def create_app(settings: Settings, mirror: Mirror) -> FastAPI:
     app.include_router(coreio.router, prefix="/api/io", deprecated=True)
     app.include_router(services.router)
     app.include_router(health.router)
+    app.describe()
     install_error_handlers(app)
     # The last one added is the outermost.
     app.add_middleware(BodyLimit)

@@ -70,11 +70,14 @@ def set_up_logging(settings: LogSettings) -> None:
 
 
 def on_one_line(record: logging.LogRecord) -> logging.LogRecord:
-    """The record with every control character and lone surrogate of its message escaped.
+    """The record, with every control character and lone surrogate of its message escaped.
 
     Ids and paths come from anywhere: none may begin a line of its own or steer a terminal.
     """
-    message = record.getMessage().rstrip()
+    message = record.getMessage()
+    if message.isprintable():
+        return record
+    message = message.rstrip()
     escaped = copy.copy(record)
     escaped.msg = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in message)
     escaped.args = None

@@ -83,7 +83,8 @@ class Launcher:
                 self._registry.restore(before[number:], cause)
                 raise
         # A manager that is killed after the answer leaves no start behind to be carried out once more.
-        await self._registry.written()
+        with suppress(StoreError):  # what was wanted is written
+            await self._registry.written()
 
     def _has_just_failed(self, record: ServiceRecord) -> bool:
         """Whether its last start failed a moment ago."""
@@ -171,33 +172,34 @@ class Launcher:
             )
 
     async def stop(self, record: ServiceRecord) -> None:
-        """Write down the intent, stop the unit, and return when its processes are gone.
+        """Stop the unit, write down the intent, and return when its processes are gone and the disk has it.
 
-        A disk that refuses keeps no controller running: the unit is stopped all the same, and then
-        StoreError raised.
+        Neither waits for the other: a manager that ends in between leaves what an operator's stop leaves, and a
+        disk that refuses keeps no controller running. StoreError is raised then, once the unit is stopped.
         """
-        unwritten: StoreError | None = None
+        self._registry.update(
+            replace(record, intent=Intent.STOPPED, pending=Pending.STOP, error=None), "request", durable=True
+        )
+        await self._bring_down(record.unit)
+        self._registry.clear_pending(record.unit, "request")
         try:
-            await self._registry.commit(
-                [replace(record, intent=Intent.STOPPED, pending=Pending.STOP, error=None)], "request"
-            )
+            await self._registry.written()
         except StoreError as error:
-            unwritten = error
-        unit = self._units.get(record.unit)
+            raise StoreError(f"{record.unit} was stopped, but that is not written down yet: {error}") from error
+
+    async def _bring_down(self, name: str) -> None:
+        """Stop a unit, unless it is at rest, and clear its failure."""
+        unit = self._units.get(name)
         if unit is not None and not unit.at_rest:
             with suppress(NoSuchUnit):  # it ended in this moment
-                await self._systemd.stop_unit(record.unit, job_timeout=_STOP_TIMEOUT)
-        unit = self._units.get(record.unit)
+                await self._systemd.stop_unit(name, job_timeout=_STOP_TIMEOUT)
+        unit = self._units.get(name)
         if unit is not None and unit.active_state == "failed":
             # A process that ends with an error when it is told to stop has been stopped all the same.
-            await self._systemd.reset_failed(record.unit)
+            await self._systemd.reset_failed(name)
             # systemd answers before it tells of the new state, and whoever asked for the stop may look at once.
-            if (unit := await self._units.verify(record.unit)) is not None:
-                self._registry.observe(record.unit, observe(unit), "request")
-        if unwritten is not None:
-            raise StoreError(f"{record.unit} was stopped, but that is not written down yet: {unwritten}")
-        self._registry.clear_pending(record.unit, "request")
-        await self._registry.written()
+            if (unit := await self._units.verify(name)) is not None:
+                self._registry.observe(name, observe(unit), "request")
 
     async def restart_in_place(self, record: ServiceRecord, cause: str) -> None:
         """Have systemd restart the unit as it is, same executable and all.

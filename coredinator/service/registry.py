@@ -66,6 +66,7 @@ class Registry:
         self._meta: dict[str, str] = {}
         # What the event bus, the mirror and the log are still to be told.
         self._changed: set[str] = set()
+        self._durable = False
         self._transitions: list[Transition] = []
         self._news: list[_News] = []
         self._telling = False
@@ -101,12 +102,16 @@ class Registry:
         """A value kept beside the records."""
         return self._meta.get(key)
 
-    def update(self, record: ServiceRecord, cause: str) -> None:
-        """Take over a record that changed; `cause` says why, should its state be another one now."""
+    def update(self, record: ServiceRecord, cause: str, *, durable: bool = False) -> None:
+        """Take over a record that changed; `cause` says why, should its state be another one now.
+
+        It is written soon, if `durable` to stable storage, for which `written` waits.
+        """
         previous = self._records.get(record.unit)
         if previous == record:
             return
         self._put(record)
+        self._durable |= durable
         self._write_soon(record.unit)
         previous_state = previous.state if previous else State.STOPPED
         if record.state is not previous_state:
@@ -216,14 +221,19 @@ class Registry:
             self._publish(item.record, _VERBS[item.record.state][0], {}, item.previous, item.at)
         if self._changed:
             records = [self._records[unit] for unit in self._changed if unit in self._records]
-            self._mirror.put(*map(record_to_row, records), transitions=map(transition_to_row, self._transitions))
+            self._mirror.put(
+                *map(record_to_row, records),
+                transitions=map(transition_to_row, self._transitions),
+                durable=self._durable,
+            )
             self._changed.clear()
             self._transitions.clear()
+            self._durable = False
         for item in news:
             self._log_change(item)
 
     async def written(self) -> None:
-        """Return when what has changed would outlive this process, or the disk refuses it for now."""
+        """Return when what has changed is in the file. Raises StoreError if the disk refuses it for now."""
         self.write()
         await self._mirror.written()
 

@@ -32,7 +32,7 @@ _TRANSITIONS_KEPT = 10_000
 
 @dataclass(slots=True)
 class _Write:
-    """One unit of work; with `done` somebody waits for it, if it is `durable` until it is on stable storage."""
+    """One unit of work, written to stable storage if it is `durable`; with `done` somebody waits for it."""
 
     changes: Changes
     done: asyncio.Future[None] | None = None
@@ -72,9 +72,10 @@ class Mirror:
         """All rows of services and the meta values. To be called before anything is written."""
         return list(self._file.services.values()), dict(self._file.meta)
 
-    def put(self, *services: Row, transitions: Iterable[Row] = ()) -> None:
-        """Write rows of `services` soon, and add rows to `transitions`."""
-        self._submit(_Write(Changes({service["unit"]: service for service in services}, [*transitions])))
+    def put(self, *services: Row, transitions: Iterable[Row] = (), durable: bool = False) -> None:
+        """Write rows of `services` soon, `durable` ones to stable storage, and add rows to `transitions`."""
+        rows: dict[str, Row | None] = {service["unit"]: service for service in services}
+        self._submit(_Write(Changes(rows, [*transitions]), durable=durable))
 
     def forget(self, unit: str) -> None:
         """Delete a row of `services` soon."""
@@ -98,11 +99,13 @@ class Mirror:
         await done
 
     async def written(self) -> None:
-        """Return when all that was put is in the file and outlives this process, or the disk refuses."""
+        """Return when all that was put is in the file and outlives this process.
+
+        Raises StoreError if the disk refuses; what was put is kept, and tried again.
+        """
         done = asyncio.get_running_loop().create_future()
         self._submit(_Write(Changes(), done))
-        with contextlib.suppress(StoreError):  # it is kept, and tried again
-            await done
+        await done
 
     async def history(self, unit: str, limit: int) -> list[Row]:
         """The last rows of `transitions` of a unit, newest first."""
@@ -202,10 +205,11 @@ class Mirror:
         _settle([write.done for write in batch if write.done is not None], problem)
         if self._closing:
             return
-        kept = _sum(write for write in batch if write.done is None)
+        unawaited = [write for write in batch if write.done is None]
+        kept = _sum(unawaited)
         del kept.transitions[:-_TRANSITIONS_KEPT]
         with self._wake:
-            self._writes.insert(0, _Write(kept))
+            self._writes.insert(0, _Write(kept, durable=any(write.durable for write in unawaited)))
 
 
 def _sum(batch: Iterable[_Write]) -> Changes:

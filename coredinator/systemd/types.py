@@ -112,7 +112,7 @@ class UnitProperties:
         for dbus_name, value in changed.items():
             name = FIELD_BY_DBUS_NAME.get(dbus_name)
             if name is not None:
-                frozen = _freeze(value)
+                frozen = value if isinstance(value, _SCALARS) else _freeze(value)
                 if getattr(self, name) != frozen:
                     news[name] = frozen
         return replace(self, **news) if news else self
@@ -171,6 +171,9 @@ SIGNALLED_BY: Mapping[Interface, Sequence[str]] = {
     for interface in Interface
 }
 """The properties that a signal carries each time, by their D-Bus names."""
+
+
+_SCALARS = (str, int, bytes)
 
 
 def _freeze(value: object) -> object:

@@ -1,6 +1,7 @@
 """Routes of agents."""
 
 import contextlib
+import json
 from collections.abc import AsyncGenerator
 from typing import Annotated
 
@@ -49,11 +50,12 @@ async def list_agents(request: Request) -> Response:
     return _ready(_pages(request).ids())
 
 
-@router.post("/start", responses=problems(400, 409, 422, 502, 503))
-async def start_agent(order: StartAgent, request: Request) -> AnsweredId:
+@router.post("/start", response_model=AnsweredId, responses=problems(400, 409, 422, 502, 503))
+async def start_agent(order: StartAgent, request: Request) -> Response:
     """Start CoreIO unless it runs, then CoreRL; the answer is the agent's id."""
     limits = order.limits.limits() if order.limits else None
-    return await _agents(request).start(order.config_path, order.coreio_id, order.version, limits)
+    agent_id = await _agents(request).start(order.config_path, order.coreio_id, order.version, limits)
+    return _ready(json.dumps(agent_id).encode())
 
 
 @router.post("/validate", responses=problems(400, 422))
@@ -67,11 +69,11 @@ async def validate(order: ValidateAgent, runtime: RuntimeOf) -> ValidationAnswer
     return ValidationAnswer.of(*await validate_agent(order.order(), around))
 
 
-@router.post("/{agent_id}/stop", responses=problems(502, 503))
-async def stop_agent(agent_id: AgentId, request: Request) -> Message:
+@router.post("/{agent_id}/stop", response_model=Message, responses=problems(502, 503))
+async def stop_agent(agent_id: AgentId, request: Request) -> Response:
     """Stop CoreRL of an agent. CoreIO goes on."""
     await _agents(request).stop(agent_id)
-    return Message(message=f"agent {agent_id} is stopped")
+    return _ready(Message(message=f"agent {agent_id} is stopped").model_dump_json().encode())
 
 
 @router.post("/{agent_id}/restart", responses=problems(400, 404, 409, 502, 503))

@@ -12,7 +12,18 @@ _RETRY_AFTER = {"description": "Seconds after which to try again", "schema": {"t
 
 
 class Api(FastAPI):
-    """A FastAPI application that describes what its middleware does."""
+    """A FastAPI application that describes what its middleware does.
+
+    Routes are tried one after the other; `describe` is to be called behind the last one that is added.
+    """
+
+    @override
+    def setup(self) -> None:
+        """Nothing yet: FastAPI would put its documentation before all that is asked for more."""
+
+    def describe(self) -> None:
+        """Add the routes of the documentation."""
+        super().setup()
 
     @override
     def openapi(self) -> dict[str, Any]:

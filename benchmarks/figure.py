@@ -80,7 +80,9 @@ class Scale:
     fleet: int = 500
     """Agents that run while something else is measured."""
     listed: int = 1000
-    load_time: float = 2.0
+    load_time: float = 1.0
+    load_turns: int = 4
+    """So often ours and the limit are loaded in a round: a machine that is slow for seconds is so for both."""
     lag_time: float = 5.0
     crashes: int = 3
     idle_time: float = 30.0

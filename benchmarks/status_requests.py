@@ -3,6 +3,7 @@
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import fmean
 
 from benchmarks.figure import FULL, Figure, Goal, Round, Sample, Samples, Scale, Subject, alternately
 from benchmarks.http_client import get, load, send
@@ -57,8 +58,11 @@ def compare(figure: Figure, manager: Manager, paths: Sequence[str], scale: Scale
 
         return measure
 
+    of_ours, of_limit = loaded([get(path) for path in paths]), loaded([get(CONSTANT)])
+
     def measure(number: int) -> Samples:
-        ours, limit = alternately(number, loaded([get(path) for path in paths]), loaded([get(CONSTANT)]))
+        turns = [alternately(number + turn, of_ours, of_limit) for turn in range(scale.load_turns)]
+        ours, limit = ([fmean(values) for values in zip(*side, strict=True)] for side in zip(*turns, strict=True))
         notes = {
             "bytes": len(body),
             "server's cores": ours[1],

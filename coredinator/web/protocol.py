@@ -62,6 +62,23 @@ class BoundedState(ServerState):
             protocol.run_out_of_time()
 
 
+class _WholeAnswers(h11.Connection):
+    """A connection that sends the head of an answer with the beginning of its body: one packet in place of two."""
+
+    def __init__(self, max_incomplete_event_size: int) -> None:
+        super().__init__(h11.SERVER, max_incomplete_event_size)
+        self._head = b""
+
+    @override
+    def send(self, event: h11.Event) -> bytes | None:
+        data = super().send(event)
+        if isinstance(event, h11.Response):
+            self._head = data or b""
+            return b""
+        head, self._head = self._head, b""
+        return head + data if head and data is not None else data
+
+
 class BoundedProtocol(H11Protocol):
     """A connection that a client cannot hold for as long as it likes.
 
@@ -75,6 +92,7 @@ class BoundedProtocol(H11Protocol):
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]  # as uvicorn does
         super().connection_made(transport)
+        self.conn = _WholeAnswers(HEADER_LIMIT)
         self._judge()
         if len(self.connections) > min(CONNECTION_LIMIT, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2):
             self._make_room()

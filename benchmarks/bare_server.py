@@ -20,7 +20,7 @@ from coredinator.service.state import Intent
 from coredinator.service.workload import workload_properties
 from coredinator.services import Definition, KindName
 from coredinator.settings import parse_settings
-from coredinator.systemd import Scope, SystemdManager
+from coredinator.systemd import Scope, SystemdManager, UnitExists
 from coredinator.web.protocol import BoundedProtocol
 
 _NO_UNIT = "none-of-that-name-"
@@ -53,7 +53,10 @@ def create_app(programs: Path) -> FastAPI:
         program = str(programs / f"linux-{service.kind}-v1.0.0")
         record = ServiceRecord(service, service.instance, config_path, Intent.RUNNING, executable=program)
         properties = workload_properties(record, Definition(service.spec), systemd_version=systemd.version)
-        await systemd.start_transient_unit(record.unit, properties, job_timeout=_PATIENCE)
+        try:
+            await systemd.start_transient_unit(record.unit, properties, job_timeout=_PATIENCE)
+        except UnitExists:
+            await systemd.start_unit(record.unit, job_timeout=_PATIENCE)
 
     @app.post("/api/agents/start")
     async def start(order: Start) -> str:

@@ -16,7 +16,7 @@ _HELLO, _TOPIC = b"hello", b"bench"
 _BURST = 100
 _LARGE = 8192
 """Bytes from which on it is cheaper to pass a message by reference than to copy it in Python."""
-_PAUSE = 0.0005
+_PAUSE = 0.0001
 _QUIET_MS = 100
 """Once nothing has come for so long after the end, nothing will."""
 _STAMP = struct.Struct("d")

@@ -77,6 +77,8 @@ class Scale:
     clients: int = 16
     bundles: int = 200
     """Agents started, or stopped, by concurrent clients."""
+    stop_turns: int = 3
+    """So often all of them are started and stopped in a round: one stop of all takes a third of a second only."""
     fleet: int = 500
     """Agents that run while something else is measured."""
     listed: int = 1000

@@ -4,6 +4,7 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 
 from benchmarks.bare import BareSystemd, unit_call
 from benchmarks.bed import clean_up
@@ -24,24 +25,31 @@ def concurrently(folder: Path, scale: Scale, *, figure: Figure = MANY, server: s
     with Manager(folder, server) as manager:
 
         def ours() -> tuple[float, float]:
+            seconds: list[float] = []
+            cpu: list[float] = []
             manager.launch()
-            manager.start_agents(names, clients=scale.clients)
-            manager.settle()
-            before = cpu_seconds(manager.pid)
-            seconds = manager.stop_agents(names, clients=scale.clients)
-            cpu = cpu_seconds(manager.pid) - before
+            for _ in range(scale.stop_turns):
+                manager.start_agents(names, clients=scale.clients)
+                manager.settle()
+                before = cpu_seconds(manager.pid)
+                seconds.append(manager.stop_agents(names, clients=scale.clients))
+                cpu.append(cpu_seconds(manager.pid) - before)
             manager.reset()
-            return seconds, cpu
+            return median(seconds), median(cpu)
 
         def bare() -> float:
             agents = [manager.agent(name) for name in names]
+            stops = [unit_call("StopUnit", corerl.unit) for _, corerl in agents]
+            seconds: list[float] = []
             with BareSystemd() as systemd:
-                systemd.run_jobs([systemd.start(record) for agent in agents for record in agent], at_once=scale.clients)
-                time.sleep(REST)
-                stops = [unit_call("StopUnit", corerl.unit) for _, corerl in agents]
-                seconds = systemd.run_jobs(stops, at_once=scale.clients)
+                starts = [systemd.start(record) for agent in agents for record in agent]
+                for _ in range(scale.stop_turns):
+                    systemd.run_jobs(starts, at_once=scale.clients)
+                    time.sleep(REST)
+                    seconds.append(systemd.run_jobs(stops, at_once=scale.clients))
+                    starts = [unit_call("StartUnit", corerl.unit) for _, corerl in agents]
                 clean_up()
-            return seconds
+            return median(seconds)
 
         def measure(number: int) -> Samples:
             (seconds, cpu), limit = alternately(number, ours, bare)

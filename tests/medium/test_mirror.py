@@ -26,6 +26,7 @@ from coredinator.services import KindName, Limits
 from coredinator.services.limits import INFINITY
 from coredinator.store import Mirror
 from coredinator.store import mirror as mirror_module
+from coredinator.store.state_file import Changes, StateFile
 from coredinator.utils.fleeting_threads import in_file_thread
 from tests.support.restless import restless
 from tests.support.scene import damage
@@ -115,6 +116,31 @@ async def test_a_commit_that_cannot_be_written_says_so_and_is_dropped(mirror: Mi
         while mirror.problem is not None or not stored(path):
             await asyncio.sleep(0.02)
     assert stored(path) == [BARE]
+
+
+async def test_who_waits_for_what_was_put_hears_that_the_disk_refuses_and_it_is_tried_again(
+    mirror: Mirror, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    syncs: list[bool] = []
+    write = StateFile.write
+
+    def noted(file: StateFile, changes: Changes, *, durable: bool) -> None:
+        if FULL.unit in changes.services:
+            syncs.append(durable)
+        write(file, changes, durable=durable)
+
+    await mirror.commit([])
+    monkeypatch.setattr(StateFile, "write", noted)
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    mirror.put(record_to_row(FULL), durable=True)
+    with pytest.raises(StoreError, match="locked"):
+        await mirror.written()
+    holder.close()
+    mirror.put(record_to_row(BARE))
+    await mirror.written()
+    assert stored(path) == [FULL, BARE]
+    assert set(syncs) == {True}
 
 
 async def test_what_was_put_is_on_disk_after_close(path: Path) -> None:

@@ -144,6 +144,16 @@ def test_who_has_said_nothing_hears_nothing(outcomes: Mapping[str, Outcome]) -> 
     assert outcomes["says nothing"].answer == b""
 
 
+def test_an_answer_comes_in_one_piece(host: Host) -> None:
+    host.start(host.config("backwash"))
+    with connect(host) as connection:
+        for path in ("/api/healthcheck", "/api/agents/", "/api/agents/backwash/status", "/api/nowhere") * 5:
+            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            head, _, body = connection.recv(65536).partition(b"\r\n\r\n")
+            assert f"content-length: {len(body)}\r\n".encode() in head + b"\r\n"
+            assert body
+
+
 def test_two_thousand_headers_that_trickle_delay_nobody(host: Host) -> None:
     with contextlib.ExitStack() as stack:
         connections = [stack.enter_context(connect(host)) for _ in range(2000)]

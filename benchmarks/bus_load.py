@@ -17,6 +17,7 @@ _BURST = 100
 _LARGE = 8192
 """Bytes from which on it is cheaper to pass a message by reference than to copy it in Python."""
 _PAUSE = 0.0001
+"""Seconds of rest where nothing is due. Were it longer, no more than a burst for each rest would bound the rate."""
 _QUIET_MS = 100
 """Once nothing has come for so long after the end, nothing will."""
 _STAMP = struct.Struct("d")

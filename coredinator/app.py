@@ -34,7 +34,7 @@ from coredinator.web import agents, coreio, demo, health, services
 from coredinator.web.errors import install_error_handlers
 from coredinator.web.middleware import BodyLimit, OriginGuard, VersionHeader
 from coredinator.web.openapi import Api
-from coredinator.web.protocol import HEADER_LIMIT, BoundedProtocol, BoundedState, raise_descriptor_limit
+from coredinator.web.protocol import BoundedProtocol, BoundedState, raise_descriptor_limit
 
 _log = logging.getLogger("coredinator")
 
@@ -140,8 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             mirror = Mirror.open(settings.state_dir / "coredinator.db")
             config = uvicorn.Config(
                 create_app(settings, mirror),
-                loop="asyncio", http=BoundedProtocol, h11_max_incomplete_event_size=HEADER_LIMIT, ws="none",
-                backlog=_BATCH, timeout_graceful_shutdown=_GRACE,
+                loop="asyncio", http=BoundedProtocol, ws="none", backlog=_BATCH, timeout_graceful_shutdown=_GRACE,
                 log_config=None, access_log=False, server_header=False, lifespan="on",
             )  # fmt: skip
             Server(config).run([listener])

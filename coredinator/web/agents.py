@@ -1,11 +1,11 @@
 """Routes of agents."""
 
 import contextlib
-import json
 from collections.abc import AsyncGenerator
 from typing import Annotated
 
 from fastapi import APIRouter, FastAPI, Path, Query, Request, Response
+from fastapi.responses import JSONResponse
 from pydantic import Field
 
 from coredinator.agent.agents import Agents
@@ -55,7 +55,7 @@ async def start_agent(order: StartAgent, request: Request) -> Response:
     """Start CoreIO unless it runs, then CoreRL; the answer is the agent's id."""
     limits = order.limits.limits() if order.limits else None
     agent_id = await _agents(request).start(order.config_path, order.coreio_id, order.version, limits)
-    return _ready(json.dumps(agent_id).encode())
+    return JSONResponse(agent_id)
 
 
 @router.post("/validate", responses=problems(400, 422))
@@ -73,7 +73,7 @@ async def validate(order: ValidateAgent, runtime: RuntimeOf) -> ValidationAnswer
 async def stop_agent(agent_id: AgentId, request: Request) -> Response:
     """Stop CoreRL of an agent. CoreIO goes on."""
     await _agents(request).stop(agent_id)
-    return _ready(Message(message=f"agent {agent_id} is stopped").model_dump_json().encode())
+    return JSONResponse(Message(message=f"agent {agent_id} is stopped").model_dump())
 
 
 @router.post("/{agent_id}/restart", responses=problems(400, 404, 409, 502, 503))

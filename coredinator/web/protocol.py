@@ -65,9 +65,7 @@ class BoundedState(ServerState):
 class _WholeAnswers(h11.Connection):
     """A connection that sends the head of an answer with the beginning of its body: one packet in place of two."""
 
-    def __init__(self, max_incomplete_event_size: int) -> None:
-        super().__init__(h11.SERVER, max_incomplete_event_size)
-        self._head = b""
+    _head = b""
 
     @override
     def send(self, event: h11.Event) -> bytes | None:
@@ -76,7 +74,7 @@ class _WholeAnswers(h11.Connection):
             self._head = data or b""
             return b""
         head, self._head = self._head, b""
-        return head + data if head and data is not None else data
+        return None if data is None else head + data
 
 
 class BoundedProtocol(H11Protocol):
@@ -92,7 +90,7 @@ class BoundedProtocol(H11Protocol):
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]  # as uvicorn does
         super().connection_made(transport)
-        self.conn = _WholeAnswers(HEADER_LIMIT)
+        self.conn = _WholeAnswers(h11.SERVER, HEADER_LIMIT)
         self._judge()
         if len(self.connections) > min(CONNECTION_LIMIT, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2):
             self._make_room()

@@ -147,8 +147,8 @@ def test_what_is_adopted_while_the_disk_refuses_is_written_down_later(world: Wor
     resource.prlimit(host.process.pid, resource.RLIMIT_FSIZE, (0, limits[1]))
     unit = agent_unit("unknown")
     subprocess.run(["systemd-run", "--user", f"--unit={unit}", "sleep", "infinity"], check=True, capture_output=True)
+    wait_for(lambda: host.api.get("/api/agents/").json() == ["backwash", "unknown"])
     wait_for(lambda: host.health()["status"] == "degraded")
-    assert host.api.get("/api/agents/").json() == ["backwash", "unknown"]
     assert unit not in intents(host)
     resource.prlimit(host.process.pid, resource.RLIMIT_FSIZE, limits)
     wait_for(lambda: intents(host).get(unit) == "running")

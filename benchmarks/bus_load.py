@@ -12,14 +12,14 @@ import zmq
 
 from benchmarks.http_client import HOST
 
-_HELLO, _TOPIC = b"hello", b"bench"
+_HELLO, _TOPIC, _END = b"hello", b"bench", b"end"
 _BURST = 100
 _LARGE = 8192
 """Bytes from which on it is cheaper to pass a message by reference than to copy it in Python."""
 _PAUSE = 0.0001
 """Seconds of rest where nothing is due. Were it longer, no more than a burst for each rest would bound the rate."""
 _QUIET_MS = 100
-"""Once nothing has come for so long after the end, nothing will."""
+"""Once nothing has come for so long after the time of an order, nothing will, not even the publishers' last words."""
 _STAMP = struct.Struct("d")
 
 
@@ -110,8 +110,11 @@ def publish(port: int, peers: int, control: Connection) -> None:
             for number, socket in enumerate(sockets):
                 socket.send_multipart([_HELLO, str(number).encode()])
         control.recv()
-        while (order := control.recv()) is not None:
-            control.send(_carry_out(order, sockets))
+        for number, order in enumerate(iter(control.recv, None)):
+            sent = _carry_out(order, sockets)
+            for socket in sockets:
+                socket.send_multipart([_END, str(number).encode()])
+            control.send(sent)
 
 
 def _carry_out(order: Order, sockets: Sequence["zmq.Socket[bytes]"]) -> Sent:
@@ -153,22 +156,26 @@ def subscribe(port: int, peers: int, control: Connection) -> None:
             for socket, _ in poller.poll():
                 missing.discard((socket, socket.recv_multipart()[1]))
         control.send(None)
-        while (order := control.recv()) is not None:
-            control.send(_count(order, poller))
+        for number, order in enumerate(iter(control.recv, None)):
+            control.send(_count(order, poller, str(number).encode(), peers * peers))
 
 
-def _count(order: Order, poller: zmq.Poller) -> Received:
+def _count(order: Order, poller: zmq.Poller, last_word: bytes, last_words: int) -> Received:
+    """Count until all publishers have said to all subscribers that they are done with this order, or nothing comes."""
     latencies: list[float] = []
     copy = order.size < _LARGE
     cpu, started = time.process_time(), time.monotonic()
     count = 0
-    while (ready := poller.poll(_QUIET_MS)) or time.monotonic() < started + order.seconds:
+    while last_words and ((ready := poller.poll(_QUIET_MS)) or time.monotonic() < started + order.seconds):
         for socket, _ in ready:
             try:
                 for _ in range(_BURST):
                     topic, body = socket.recv(zmq.DONTWAIT), socket.recv(copy=copy)
-                    count += topic == _TOPIC
-                    if order.stamped and topic == _TOPIC:
+                    if topic != _TOPIC:
+                        last_words -= topic == _END and memoryview(body) == last_word
+                        continue
+                    count += 1
+                    if order.stamped:
                         latencies.append(time.monotonic() - _STAMP.unpack_from(memoryview(body))[0])
             except zmq.Again:
                 continue

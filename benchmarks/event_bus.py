@@ -6,6 +6,7 @@ import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 from statistics import median
@@ -60,12 +61,15 @@ class Side:
         self._publisher_cores: list[float] = []
         self._subscriber_cores: list[float] = []
 
-    def turn(self, seconds: float) -> None:
-        """One trial of each kind."""
+    def search(self, seconds: float) -> None:
+        """One trial about the highest rate."""
         trial = self._peers.run(Order(self._size, self._search.asked, seconds))
         self._search.note(trial.sent.count / trial.sent.seconds, lost=bool(trial.lost))
         self._publisher_cores.append(trial.sent.cpu_seconds / trial.sent.seconds)
         self._subscriber_cores.append(trial.received.cpu_seconds / trial.sent.seconds)
+
+    def turn(self, seconds: float) -> None:
+        """One trial each for the CPU of a message and for the latency."""
         before = cpu_seconds(self._pid)
         sent = self._peers.run(Order(self._size, self._steady, seconds)).sent
         self._costs.append((cpu_seconds(self._pid) - before) / sent.count)
@@ -105,6 +109,7 @@ def cases(scale: Scale) -> list[Case]:
 def bus(_folder: Path, scale: Scale) -> Generator[Round]:
     """Both proxies run throughout; only one has something to do at a time."""
     ports = free_ports(4)
+    trial = scale.bus_trial
     ours = ["coredinator.event_bus", "--host", HOST, "--pub-port", str(ports[0]), "--sub-port", str(ports[1])]
     limit = ["benchmarks.plain_proxy", str(ports[2]), str(ports[3])]
     with running(ours) as our_pid, running(limit) as limit_pid:
@@ -116,12 +121,10 @@ def bus(_folder: Path, scale: Scale) -> Generator[Round]:
                 with clients(*ports[:2], case.peers) as ours_peers, clients(*ports[2:], case.peers) as limit_peers:
                     mine = Side(our_pid, ours_peers, case.size, likely)
                     beside = Side(limit_pid, limit_peers, case.size, likely)
+                    for turn in range(scale.bus_searches):
+                        alternately(number + turn, partial(mine.search, trial), partial(beside.search, trial))
                     for turn in range(scale.bus_turns):
-                        alternately(
-                            number + turn,
-                            lambda side=mine: side.turn(scale.bus_trial),
-                            lambda side=beside: side.turn(scale.bus_trial),
-                        )
+                        alternately(number + turn, partial(mine.turn, trial), partial(beside.turn, trial))
                 rate, cpu, latency = case.figures
                 samples[rate.key] = Sample(mine.rate, beside.rate, mine.notes)
                 samples[cpu.key] = Sample(mine.cpu_usec, beside.cpu_usec)

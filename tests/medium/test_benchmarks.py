@@ -15,7 +15,7 @@ from benchmarks.subjects import ALL
 TINY = Scale(
     starts=1, clients=2, bundles=2, stop_turns=2, fleet=2, listed=2, load_time=0.1, load_turns=2,
     lag_time=0.8, crashes=1, idle_time=0.1,
-    bus_trial=0.1, bus_turns=2, bus_sizes=(64,), bus_peers=(1, 4), growth=(2, 4), growth_time=0.1,
+    bus_trial=0.1, bus_searches=2, bus_turns=2, bus_sizes=(64,), bus_peers=(1, 4), growth=(2, 4), growth_time=0.1,
     growth_idle_time=1.5,
 )  # fmt: skip
 

@@ -139,6 +139,15 @@ def test_one_unlucky_trial_hardly_moves_the_search() -> None:
     assert climb(Staircase(60_000), highest=70_000, unlucky=9) == pytest.approx(70_000, rel=0.05)
 
 
+@pytest.mark.parametrize("lost", [True, False])
+def test_publishers_that_stand_still_for_a_trial_hardly_move_the_search(*, lost: bool) -> None:
+    search = Staircase(60_000)
+    climb(search, highest=70_000)
+    search.note(search.asked / 3, lost=lost)
+    assert climb(search, highest=70_000) == pytest.approx(70_000, rel=0.05)
+    assert search.asked > 60_000
+
+
 def test_publishers_that_are_slower_than_the_bus_are_the_limit() -> None:
     assert climb(Staircase(10_000), highest=inf, fastest=50_000) == 50_000
 

@@ -88,10 +88,11 @@ class Scale:
     lag_time: float = 5.0
     crashes: int = 3
     idle_time: float = 30.0
-    bus_trial: float = 0.2
+    bus_search: float = 0.2
     bus_searches: int = 150
     """Trials at each proxy in a round that search for its highest rate; sixteen find `zmq.proxy` a tenth off itself."""
-    bus_turns: int = 16
+    bus_trial: float = 0.1
+    bus_trials: int = 48
     """Trials at each proxy in a round for the CPU of a message, and as many for the latency."""
     bus_sizes: tuple[int, ...] = (64, 1024, 65536)
     bus_peers: tuple[int, ...] = (1, 4)

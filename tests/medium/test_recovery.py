@@ -286,7 +286,7 @@ def test_a_stopped_unit_that_nobody_holds_or_knows_any_more_is_let_go(host: Host
     shutil.rmtree(host.state_dir)
     host.launch()
     wait_for(lambda: agent_unit("backwash") not in workload_units(), what="the unit gone")
-    assert host.api.get("/api/agents/").json() == []
+    wait_for(lambda: host.api.get("/api/agents/").json() == [], what="the agent gone")
 
 
 def test_a_manager_without_a_systemd_serves_and_says_so(idle_host: Host, monkeypatch: pytest.MonkeyPatch) -> None:

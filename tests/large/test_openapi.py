@@ -42,7 +42,7 @@ def test_every_answer_is_documented_and_none_is_a_server_error(host: DebianHost,
     host.write(EXAMPLE, "agent_name: test\n")
     host.declare_telemetry("autostart: false")
     document = host.run("curl", "-sS", "http://localhost:7000/openapi.json")
-    assert_answers_as_documented(document, url, tmp_path, "--max-examples", "15", "--workers", "2")
+    assert_answers_as_documented(document, url, tmp_path, "--max-examples", "15")
     # It may have been deleted since.
     assert "backwash-corerl started" in host.journal("-u", "coredinator")
     assert "coretelemetry started" in host.journal("-u", "coredinator"), "no request ever started a service"

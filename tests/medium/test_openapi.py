@@ -12,7 +12,7 @@ def test_every_answer_is_documented_and_none_is_a_server_error(idle_host: Host, 
     host.settings(services={"coretelemetry": {"config": str(host.config("telemetry")), "autostart": False}})
     host.launch()
     document = host.api.get("/openapi.json").text.replace(EXAMPLE, str(host.config("backwash")))
-    assert_answers_as_documented(document, str(host.api.base_url), tmp_path, "--max-examples", "15", "--workers", "2")
+    assert_answers_as_documented(document, str(host.api.base_url), tmp_path, "--max-examples", "15")
     # It may have been deleted since.
     assert "backwash-corerl started" in host.log.read_text(), "no request ever started an agent"
     assert "coretelemetry started" in host.log.read_text(), "no request ever started a service"
@@ -23,7 +23,7 @@ def test_every_answer_is_documented_and_none_is_a_server_error(idle_host: Host, 
 def test_a_foreign_web_page_gets_documented_answers_only(shared_host: Host, tmp_path: Path) -> None:
     assert_answers_as_documented(
         shared_host.api.get("/openapi.json").text, str(shared_host.api.base_url), tmp_path,
-        "--header", "Origin: https://evil.example", "--phases", "examples,coverage", "--workers", "2",
+        "--header", "Origin: https://evil.example", "--phases", "examples,coverage",
         "--checks", "not_a_server_error,status_code_conformance,content_type_conformance,"
         "response_schema_conformance,response_headers_conformance",
     )  # fmt: skip

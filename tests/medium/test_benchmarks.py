@@ -28,7 +28,7 @@ def test_a_tiny_round_of_each_figure_gives_finite_numbers(subject: Subject, tmp_
     expected = {figure.key for figure in subject.figures}
     if subject.name.startswith("bus-"):
         expected &= {figure.key for case in cases(TINY) for figure in (case.rate, case.cpu, case.latency)}
-    assert {result.figure.key for result in results} == expected
+    assert {result.figure.key for result in results} == expected != set()
     for result in results:
         described = describe(result)
         numbers = [result.ours, result.value, described["spent"], *result.notes.values()]

@@ -259,10 +259,10 @@ class Supervisor:
                     await self._confirm_stopped(record)
                 case Decision.WANT_RUNNING if record is not None:
                     await self._operator_said(record, Intent.RUNNING)
+                case _ if record is None and unit is None:
+                    self._launcher.forget(name)
                 case _ if record is None:
                     await self._systemd.unref(name)  # taken, perhaps, while it was being forgotten
-                    if unit is None:
-                        self._launcher.forget(name)
                 case _ if unit is not None and _is_being_restarted(record, unit):
                     pass  # it is started once it is at rest, should whoever was about to do it be gone
                 case _ if unit is not None and unit.is_up:

@@ -75,3 +75,4 @@ def test_whatever_can_happen_to_a_manager_that_is_up_happens_once(tmp_path: Path
         for name, *arguments in [("write_config", AGENT), ("start", AGENT, None), *deeds]:
             world.do(getattr(world, str(name))(*arguments))
             world.settle()
+            world.host.wait_idle()

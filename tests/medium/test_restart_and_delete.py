@@ -193,6 +193,18 @@ def test_a_coreio_that_could_not_be_started_is_deleted(host: Host) -> None:
     assert ids == ["backwash-coreio"]
 
 
+def test_nothing_is_done_about_what_is_stopped_or_forgotten(host: Host) -> None:
+    config = host.config("backwash")
+    host.start(config)
+    host.stop("backwash")
+    host.wait_idle()
+    host.api.delete("/api/agents/backwash").raise_for_status()
+    host.wait_idle()
+    host.post("/api/coreio/start", {"config_path": str(config), "coreio_id": "alone"})
+    host.post("/api/coreio/alone/stop")  # which forgets it
+    host.wait_idle()
+
+
 @pytest.mark.parametrize("kind", ["agents", "coreio"])
 def test_unknown_ids_are_404_and_named(host: Host, kind: str) -> None:
     for answer in (host.api.post(f"/api/{kind}/nobody/restart"), host.api.delete(f"/api/{kind}/nobody")):

@@ -73,9 +73,14 @@ class Histories(RuleBasedStateMachine):
         self.world = self._stack.enter_context(World.running(Path(folder)))
 
     def teardown(self) -> None:
-        """End the host; its log is read only if the history is told."""
-        self.log = self.world.host.log.read_text()
-        self._stack.close()
+        """End the host, which has nothing more to do; its log is read only if the history is told."""
+        try:
+            if self.violation is None and self.world.up:
+                with self._telling():
+                    self.world.host.wait_idle()
+        finally:
+            self.log = self.world.host.log.read_text()
+            self._stack.close()
 
     @initialize(shared=st.lists(st.booleans(), min_size=len(AGENTS), max_size=len(AGENTS)))
     def start_all(self, shared: list[bool]) -> None:

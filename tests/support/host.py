@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import httpx
+import psutil
 import yaml
 import zmq
 
@@ -269,6 +270,18 @@ class Host:
         answer = self.api.get("/api/healthcheck")
         assert answer.status_code == 200
         return answer.json()
+
+    def wait_idle(self) -> None:
+        """Wait until the manager has nothing more to do, and systemd nothing because of it."""
+        assert self.process is not None
+        process = psutil.Process(self.process.pid)
+
+        def rests() -> bool:
+            before = process.num_ctx_switches().voluntary
+            time.sleep(0.2)
+            return process.num_ctx_switches().voluntary - before < 10
+
+        wait_for(rests, what="rest")
 
     def wait_state(self, agent_id: str, state: str) -> dict[str, Any]:
         wait_for(lambda: self.status(agent_id)["state"] == state, what=f"{agent_id} {state}")

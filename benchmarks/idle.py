@@ -12,6 +12,8 @@ from benchmarks.processes import cpu_seconds, memory_bytes, thread_count
 
 _MB = 1_000_000
 _LOOKS = 15
+_FORMER = 3
+"""Agents that were stopped and forgotten: they must leave nothing to do behind."""
 
 CPU = Figure(
     "idle-cpu", f"idle with {FULL.fleet} agents: CPU of one core", "%", Goal(0.5), comparison=Comparison.ITSELF
@@ -22,10 +24,12 @@ THREADS = Figure("idle-threads", f"idle with {FULL.fleet} agents: threads", "", 
 
 @contextmanager
 def idle(folder: Path, scale: Scale) -> Generator[Round]:
-    """The manager has started the agents itself; nobody asks it anything."""
+    """The manager has started the agents itself, and forgotten others; nobody asks it anything."""
+    former = names_of(_FORMER, "former")
     with Manager(folder) as manager:
         manager.launch()
-        manager.start_agents(names_of(scale.fleet), clients=scale.clients)
+        manager.start_agents([*former, *names_of(scale.fleet)], clients=scale.clients)
+        manager.forget_agents(former, clients=scale.clients)
         manager.settle()
 
         def measure(_number: int) -> Samples:

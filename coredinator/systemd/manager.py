@@ -179,7 +179,10 @@ class SystemdManager:
             _log.debug("%s is not loaded; there is nothing to reset", unit)
 
     async def ref(self, unit: str) -> None:
-        """Keep the unit loaded while this connection lives; nothing if it is held already, or not loaded."""
+        """Keep the unit loaded while this connection lives; nothing if it is held already, or not loaded.
+
+        systemd tries to load one that is not, and announces its removal as it cannot.
+        """
         await self.wait_available()
         if self._references[unit]:
             return

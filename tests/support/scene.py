@@ -5,11 +5,9 @@ import os
 import signal
 import subprocess
 from pathlib import Path
-from typing import override
 
 import httpx
 
-from tests.support.forked import ForkedManager
 from tests.support.host import Host, systemctl, wait_for
 from tests.support.model import Action, Outcome, Unit, Wanted, coreio, corerl
 
@@ -26,18 +24,11 @@ SCRIPTS = {"good": GOOD, "crashing": CRASHING, "stubborn": STUBBORN}
 PROGRAMS = ("corerl", "coreio")
 
 
-class _QuickHost(Host):
-    @override
-    def spawn(self) -> ForkedManager:
-        # Without the interpreter and its "-m coredinator.app".
-        return ForkedManager(self.command()[3:], self.log)
-
-
 class Scene:
     """One host with its programs and configs; each method makes an action that somebody may carry out."""
 
     def __init__(self, folder: Path, *, forked: bool = True) -> None:
-        self.host = _QuickHost(folder) if forked else Host(folder)
+        self.host = Host(folder, forked=forked)
         # So often the manager looks after what no signal told: every second.
         self.host.extra_flags = ["--stable-period", "2"]
         self.locks = folder / "locks"

@@ -18,13 +18,13 @@ def user_systemd() -> None:
 
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[Host]:
-    with Host.running(tmp_path, forked=True) as running:
+    with Host.running(tmp_path) as running:
         yield running
 
 
 @pytest.fixture
 def idle_host(tmp_path: Path) -> Iterator[Host]:
-    """A host whose manager the test starts itself: the program that is installed, in the environment of the moment."""
+    """A host whose manager the test starts itself."""
     idle = Host(tmp_path)
     try:
         yield idle
@@ -51,7 +51,7 @@ def events(host: Host) -> Iterator[Subscriber]:
 @pytest.fixture(scope="module")
 def shared_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     """One manager for all tests of a module that create nothing."""
-    with Host.running(tmp_path_factory.mktemp("shared"), forked=True) as running:
+    with Host.running(tmp_path_factory.mktemp("shared")) as running:
         yield running
 
 

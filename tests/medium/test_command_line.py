@@ -16,11 +16,11 @@ import httpx
 import pytest
 
 from coredinator.app import listen
-from tests.support.host import Host, service_unit, show, systemctl, wait_for, workload_units
+from tests.support.host import PROGRAM, Host, service_unit, show, systemctl, wait_for, workload_units
 
 ROOT = Path(__file__).parent.parent.parent
 WAYS = (
-    [sys.executable, "-m", "coredinator.app"],
+    PROGRAM,
     [sys.executable, str(ROOT / "coredinator" / "app.py")],
     [str(Path(sys.executable).with_name("coredinator"))],
 )
@@ -41,16 +41,15 @@ def assert_one_line(done: subprocess.CompletedProcess[str], *words: str) -> None
 
 
 @pytest.mark.parametrize("way", WAYS, ids=["module", "file", "script"])
-def test_each_way_serves(idle_host: Host, way: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    command = way + idle_host.command()[3:]
-    monkeypatch.setattr(idle_host, "command", lambda: command)
+def test_each_way_serves(idle_host: Host, way: Sequence[str]) -> None:
+    idle_host.program = way
     idle_host.launch()
     idle_host.start(idle_host.config("backwash"))
     assert idle_host.status("backwash")["state"] == "running"
 
 
 @pytest.mark.parametrize("way", WAYS, ids=["module", "file", "script"])
-def test_help_names_every_flag(way: list[str]) -> None:
+def test_help_names_every_flag(way: Sequence[str]) -> None:
     done = run("--help", program=way)
     assert done.returncode == 0
     assert set(re.findall(r"^  (?:-h, )?(--[a-z-]+)", done.stdout, re.MULTILINE)) == {
@@ -83,7 +82,7 @@ def test_a_second_manager_on_the_same_port_ends_with_one_line_and_touches_nothin
     second.port = host.port
     second.install("gate")
     second.settings(services={"gate": {}})
-    done = run(*second.command()[3:])
+    done = run(*second.arguments())
     assert_one_line(done, str(host.port), "in use")
     assert done.returncode == os.EX_UNAVAILABLE
     assert show(service_unit("gate"), "LoadState") == "not-found"
@@ -166,11 +165,9 @@ def test_a_log_file_that_cannot_be_opened_ends_with_one_line_and_may_be_later(tm
 def test_flags_win_over_the_settings_file(idle_host: Host) -> None:
     settings = idle_host.folder / "coredinator.yaml"
     settings.write_text(f"base-path: {json.dumps(str(idle_host.base_path))}\nport: 1\nlog-level: debug\n")
-    command = [
-        argument for argument in idle_host.command() if argument not in {"--base-path", str(idle_host.base_path)}
-    ]
-    idle_host.extra_flags = []
-    idle_host.command = lambda: [*command, "--config", str(settings)]  # type: ignore[method-assign]
+    given = {"--base-path", str(idle_host.base_path)}
+    arguments = [argument for argument in idle_host.arguments() if argument not in given]
+    idle_host.arguments = lambda: [*arguments, "--config", str(settings)]  # type: ignore[method-assign]
     idle_host.launch()
     assert idle_host.health()["service"] == "coredinator"
 
@@ -211,8 +208,7 @@ def test_sigterm_ends_the_manager_and_nothing_else(host: Host) -> None:
 def test_reload_serves_again_after_a_change(tmp_path: Path, idle_host: Host) -> None:
     package = tmp_path / "checkout" / "coredinator"
     shutil.copytree(ROOT / "coredinator", package, ignore=shutil.ignore_patterns("__pycache__"))
-    command = [sys.executable, str(package / "app.py"), *idle_host.command()[3:], "--reload"]
-    idle_host.command = lambda: command  # type: ignore[method-assign]
+    idle_host.program = [sys.executable, str(package / "app.py"), "--reload"]
     idle_host.launch()
     first = idle_host.health()["process_id"]
     with (package / "agent" / "status.py").open("a") as source:

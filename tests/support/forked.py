@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _SERVER = multiprocessing.get_context("forkserver")
@@ -17,7 +17,7 @@ class ForkedManager:
     """A manager process, with as much of subprocess.Popen as a Host needs."""
 
     def __init__(self, arguments: Sequence[str], log: Path) -> None:
-        self._process = _SERVER.Process(target=_run, args=(tuple(arguments), log))
+        self._process = _SERVER.Process(target=_run, args=(tuple(arguments), log, dict(os.environ)))
         self._process.start()
 
     @property
@@ -43,7 +43,9 @@ class ForkedManager:
         return self._process.exitcode
 
 
-def _run(arguments: Sequence[str], log: Path) -> None:
+def _run(arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
+    os.environ.clear()  # the server's, which is that of the first manager
+    os.environ.update(environment)
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,6 +20,7 @@ import zmq
 
 from tests.support.forked import ForkedManager
 
+PROGRAM = (sys.executable, "-m", "coredinator.app")
 SLEEPER = "#!/bin/sh\necho started with $*\nexec sleep infinity\n"
 STUBBORN = "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 0.1; done\n"
 CRASHER = "#!/bin/sh\nexit 3\n"
@@ -116,12 +117,12 @@ def workload_units() -> list[str]:
 class Host:
     """What an operator has on one machine. `port` and the bus ports are free ones.
 
-    A forked manager is there in a fifth of the time; it has the environment of the first one that was forked.
+    Its manager is forked, which takes a fifth of the time that a new interpreter does, unless a `program` is to run.
     """
 
-    def __init__(self, folder: Path, *, forked: bool = False) -> None:
+    def __init__(self, folder: Path, program: Sequence[str] | None = None) -> None:
         self.folder = folder
-        self._forked = forked
+        self.program = program
         self.base_path = folder / "base path [x]"
         self.state_dir = folder / "state"
         self.configs = folder / "configs"
@@ -157,8 +158,11 @@ class Host:
         return path
 
     def command(self) -> list[str]:
+        return [*PROGRAM, *self.arguments()]
+
+    def arguments(self) -> list[str]:
         return [
-            sys.executable, "-m", "coredinator.app", "--user",
+            "--user",
             "--base-path", str(self.base_path), "--state-dir", str(self.state_dir),
             "--port", str(self.port), "--event-bus-host", "127.0.0.1",
             "--event-bus-pub-port", str(self.pub_port), "--event-bus-sub-port", str(self.sub_port),
@@ -171,10 +175,10 @@ class Host:
         wait_for(self._answers, timeout=30, what="manager")
 
     def spawn(self) -> subprocess.Popen[bytes] | ForkedManager:
-        if self._forked:
-            return ForkedManager(self.command()[3:], self.log)  # without the interpreter and its "-m coredinator.app"
+        if self.program is None:
+            return ForkedManager(self.arguments(), self.log)
         with self.log.open("ab") as log:
-            return subprocess.Popen(self.command(), stdout=log, stderr=log)
+            return subprocess.Popen([*self.program, *self.arguments()], stdout=log, stderr=log)
 
     def _answers(self) -> bool:
         assert self.process is not None
@@ -211,8 +215,8 @@ class Host:
 
     @classmethod
     @contextlib.contextmanager
-    def running(cls, folder: Path, *, forked: bool = False) -> Iterator[Self]:
-        host = cls(folder, forked=forked)
+    def running(cls, folder: Path) -> Iterator[Self]:
+        host = cls(folder)
         try:
             host.launch()
             yield host

@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
@@ -27,8 +28,8 @@ PROGRAMS = ("corerl", "coreio")
 class Scene:
     """One host with its programs and configs; each method makes an action that somebody may carry out."""
 
-    def __init__(self, folder: Path, *, forked: bool = True) -> None:
-        self.host = Host(folder, forked=forked)
+    def __init__(self, folder: Path, program: Sequence[str] | None = None) -> None:
+        self.host = Host(folder, program)
         # So often the manager looks after what no signal told: every second.
         self.host.extra_flags = ["--stable-period", "2"]
         self.locks = folder / "locks"

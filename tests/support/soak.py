@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.support.footprint import Footprint
+from tests.support.host import PROGRAM
 from tests.support.model import Action, Unit, coreio, corerl
 from tests.support.world import COUNTS, World, fault_count
 
@@ -92,7 +93,7 @@ class Report:
 def soak(folder: Path, *, duration: float, agents: int, seed: int) -> Report:
     """Run one; raises AssertionError with what was broken at the first violation."""
     dice = random.Random(seed)  # noqa: S311  # the same seed makes the same choices
-    with World.running(folder, forked=False) as world:
+    with World.running(folder, PROGRAM) as world:
         names = [f"agent-{number}" for number in range(agents)]
         for name in names:
             world.do(world.write_config(name))

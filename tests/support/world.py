@@ -52,19 +52,19 @@ def fault_count() -> int:
 class World(Scene):
     """One host, and all that is expected of it."""
 
-    def __init__(self, folder: Path, *, forked: bool = True) -> None:
-        super().__init__(folder, forked=forked)
+    def __init__(self, folder: Path, program: Sequence[str] | None = None) -> None:
+        super().__init__(folder, program)
         self.expected: dict[Unit, Expected] = {}
         # Units of which the manager may say, since that moment, that an operator acted on them.
         self.operated: set[str] = set()
         self.settled_at = datetime.now(UTC)
-        for program in PROGRAMS:
-            self.do(self.install(program, "1.0.0", "good"))
+        for name in PROGRAMS:
+            self.do(self.install(name, "1.0.0", "good"))
 
     @classmethod
     @contextlib.contextmanager
-    def running(cls, folder: Path, *, forked: bool = True) -> Iterator["World"]:
-        world = cls(folder, forked=forked)
+    def running(cls, folder: Path, program: Sequence[str] | None = None) -> Iterator["World"]:
+        world = cls(folder, program)
         try:
             world.launch()
             yield world

@@ -25,7 +25,7 @@ def assert_answers_as_documented(document: str, url: str, folder: Path, *flags: 
     """Ask every operation many things, with all of schemathesis's checks unless `flags` say otherwise."""
     # The generator drops the texts that no path can hold; with bad luck those are most of what it makes. A virtual
     # machine may stand still for longer than the 10 s for which each answer is waited for otherwise. One worker asks:
-    # two wait for each other, for Python's lock, and between a request's head and its body, too.
+    # two would share Python's lock, also between a request's head and its body.
     schema, config = folder / "openapi.json", folder / "schemathesis.toml"
     schema.write_text(document)
     config.write_text(CONFIG)

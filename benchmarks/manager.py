@@ -154,15 +154,15 @@ class Manager:
 
         return self._each(names, stop, clients)
 
-    def forget_agents(self, names: Sequence[str], *, clients: int) -> float:
-        """Stop agents with their CoreIO, and have them forgotten, by concurrent clients; seconds."""
+    def forget_agents(self, names: Sequence[str], *, clients: int) -> None:
+        """Stop agents with their CoreIO, and have them forgotten, by concurrent clients."""
 
         async def forget(connection: Connection, name: str) -> None:
             await connection.ask(send("POST", f"/api/agents/{name}/stop"))
             await connection.ask(send("DELETE", f"/api/agents/{name}"))
             await connection.ask(send("POST", f"/api/coreio/{name}-coreio/stop"))
 
-        return self._each(names, forget, clients)
+        self._each(names, forget, clients)
 
     def ask(self, request: bytes) -> bytes:
         """The body of the answer to one request."""

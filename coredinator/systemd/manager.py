@@ -193,7 +193,7 @@ class SystemdManager:
             self._references[unit] = max(0, self._references[unit] - 1)
 
     async def unref(self, unit: str) -> None:
-        """Give up all references of this connection, so that systemd forgets the unit if nobody else needs it.
+        """Give up all references of this connection to a loaded unit; systemd forgets it if nobody else needs it.
 
         Where others hold one too, systemd does not say that ours are used up; hence our own count. One is
         taken first if there is none: a message bus that ended took them along, and then systemd (252)
